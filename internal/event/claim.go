@@ -1,0 +1,68 @@
+package event
+
+import "time"
+
+// State says how far the delivery of a claimed event has come.
+type State string
+
+// The states of a claim, in the order in which a delivery passes them.
+const (
+	Claimed State = "claimed" // somebody delivers it, or died doing so
+	Spooled State = "spooled" // it is on a replica's disk, to be delivered from there
+	Done    State = "done"    // Kafka has acknowledged it
+)
+
+// Place is one partition of a topic.
+type Place struct {
+	Topic     string
+	Partition int
+}
+
+// Claim is the record that says who delivers an event and where to. It is made
+// before the first byte goes to Kafka and outlives its lease, so that whoever
+// finds it later knows which part of which partition to read to learn whether
+// the event arrived.
+type Claim struct {
+	Key     string // webhook id, "/", event id: see Event.ClaimKey
+	Token   string // names one attempt; a repeated call with it changes nothing
+	State   State
+	Replica string // who claimed it, for an operator's eyes
+
+	Place
+	FromOffset int64     // the record cannot lie before this offset
+	Offset     int64     // where the record is; only with Done
+	LeaseUntil time.Time // by the store's clock; only with Claimed
+}
+
+// Terms are the times that a claim is made under.
+type Terms struct {
+	Lease        time.Duration // how long the owner may act on the claim
+	TakeoverWait time.Duration // how long after its lease nobody may inherit it
+	Keep         time.Duration // how long the record is remembered at least
+}
+
+// Delivery tells the store that a claimed event is in Kafka.
+type Delivery struct {
+	Key    string
+	Token  string
+	Offset int64
+	Place
+	Keep time.Duration // how long it is remembered at least
+}
+
+// Verdict is the store's answer to a claim.
+type Verdict int
+
+// The verdicts.
+const (
+	// Granted: nobody had it. The caller delivers it.
+	Granted Verdict = iota + 1
+	// Inherited: its owner's lease ended without an outcome. The claim is the
+	// caller's now, at the place and from the offset of the first owner, and
+	// the caller must read the partition back before it produces.
+	Inherited
+	// Busy: somebody else's lease runs, or it waits in somebody's spool.
+	Busy
+	// Delivered: Kafka has it.
+	Delivered
+)

@@ -1,0 +1,122 @@
+// Package event is the gateway's vocabulary: what an AwareID event is, which
+// family it belongs to, how it looks as a CloudEvent, and what a claim on it
+// says. It is pure: no I/O, no clock, nothing of ours below it.
+//
+// The source of the event's form is the AwareID REST reference 12.1, section
+// "Registration", callback payload.
+package event
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Family is the part of a type that decides about the topic.
+type Family string
+
+// The three families of the reference, and the one for everything else.
+const (
+	Enrollment     Family = "enrollment"
+	Authentication Family = "authentication"
+	Reenrollment   Family = "reenrollment"
+	Other          Family = "other"
+)
+
+// Families lists all families, Other last.
+func Families() []Family {
+	return []Family{Enrollment, Authentication, Reenrollment, Other}
+}
+
+// Types lists the 24 event types of the reference, in its order. The gateway
+// accepts others too: the platform may add some.
+func Types() []string {
+	return []string{
+		"enrollment.started", "enrollment.cancelled", "enrollment.device.added",
+		"enrollment.face.check", "enrollment.voice.check", "enrollment.ocr.check",
+		"enrollment.icao.check", "enrollment.b2c.started", "enrollment.b2c.completed",
+		"enrollment.completed",
+		"authentication.started", "authentication.cancelled", "authentication.face.check",
+		"authentication.voice.check", "authentication.b2c.started", "authentication.b2c.completed",
+		"authentication.completed",
+		"reenrollment.started", "reenrollment.cancelled", "reenrollment.face.check",
+		"reenrollment.voice.check", "reenrollment.b2c.started", "reenrollment.b2c.completed",
+		"reenrollment.completed",
+	}
+}
+
+// Event is one thing that happened on the platform. The strings are its own;
+// Payload is the memory that was parsed.
+type Event struct {
+	ID             string // 1–128 visible ASCII characters
+	Type           string // 1–128 of letters, digits, '.', '_', '-'
+	OperationToken string // "" where the platform names none
+	TransactionNum string // as written, without quotes; "" where there is none
+	Created        time.Time
+	Payload        []byte // the plaintext, byte for byte as the platform sent it
+}
+
+// Family is decided by what stands before the first dot of the type.
+func (e Event) Family() Family {
+	name, _, _ := strings.Cut(e.Type, ".")
+	if f := Family(name); f != Other && slices.Contains(Families(), f) {
+		return f
+	}
+	return Other
+}
+
+// PartitionKey keeps the events of one operation in one partition. An event
+// without an operation goes by its own id.
+func (e Event) PartitionKey() string {
+	if e.OperationToken != "" {
+		return e.OperationToken
+	}
+	return e.ID
+}
+
+// ClaimKey names the event among all events of all webhooks.
+func (e Event) ClaimKey(webhookID string) string {
+	return webhookID + "/" + e.ID
+}
+
+// Sequence is the transaction number as a number, and false where there is
+// none or it is not a decimal one. Only numbers can show holes.
+func (e Event) Sequence() (uint64, bool) {
+	n, err := strconv.ParseUint(e.TransactionNum, 10, 64)
+	return n, err == nil
+}
+
+// Header is one header of a Kafka record.
+type Header struct {
+	Key   string
+	Value []byte
+}
+
+// Source is the CloudEvents source of all events of a webhook.
+func Source(webhookID string) string { return "/awareid/webhooks/" + webhookID }
+
+// Identity is the pair of headers that no two records in Kafka share
+// (CloudEvents 1.0, section 3.1: source and id together are unique).
+func (e Event) Identity(webhookID string) []Header {
+	return []Header{
+		{"ce_id", []byte(e.ID)},
+		{"ce_source", []byte(Source(webhookID))},
+	}
+}
+
+// Headers describes the event in the binary mode of the CloudEvents 1.0
+// binding for Kafka.
+func (e Event) Headers(webhookID string) []Header {
+	h := append(make([]Header, 0, 10),
+		Header{"ce_specversion", []byte("1.0")},
+		Header{"ce_id", []byte(e.ID)},
+		Header{"ce_type", []byte(e.Type)},
+		Header{"ce_source", []byte(Source(webhookID))},
+		Header{"ce_time", e.Created.AppendFormat(nil, time.RFC3339Nano)},
+	)
+	if e.OperationToken != "" {
+		h = append(h, Header{"ce_subject", []byte(e.OperationToken)})
+	}
+	return append(h, Header{"content-type", []byte("application/json")})
+}
