@@ -1,0 +1,392 @@
+// Package dispatch takes an authentic event on its journey: claim it in the
+// store, produce it to Kafka, confirm it in the store.
+//
+// # The guarantee
+//
+// An event for which Dispatch returned Accepted or Duplicate is in its topic,
+// acknowledged by all in-sync replicas (acks=all). It is there once: an attempt
+// produces only while it holds the claim on the event's id, and the claim's
+// record, which outlives the attempt, names the partition and an offset that
+// the record cannot precede. Whoever finds a claim whose owner went silent
+// inherits it, reads that partition back from that offset, and produces only
+// what it does not find.
+//
+// # Why that is safe
+//
+// An owner starts no request to Kafka after its deadline, which is the produce
+// time-out after the claim and lies before the lease's end, and closes the
+// connection there. A successor gets the claim no sooner than the lease plus
+// another produce time-out after it was made, so it reads after the last write.
+// Within an attempt a batch is resent unchanged under a producer id and
+// sequence (KIP-98), so the broker stores it once however often it arrives.
+// A claim is given back only when Kafka certainly does not have the record; an
+// unknown outcome stays claimed.
+//
+// # Not covered
+//
+// A process that is suspended between its last look at the deadline and its
+// write, for longer than the lease; and a store that forgets a claim that it
+// had acknowledged.
+//
+// # Order
+//
+// The events of one operation go to one partition of a topic. One that is sent
+// after the answer to the one before it is behind it.
+package dispatch
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"awareid-gateway/internal/event"
+)
+
+// Why an event could not be settled now. With all of them it may be sent
+// again: nothing is lost and nothing will be there twice.
+var (
+	// ErrStore: the store did not answer; nothing was produced.
+	ErrStore = errors.New("store unavailable")
+	// ErrInFlight: another attempt at the same event did not end in time.
+	ErrInFlight = errors.New("the same event is in flight elsewhere")
+	// ErrNotStored: Kafka did not take the record, and certainly does not have it.
+	ErrNotStored = errors.New("not stored by Kafka")
+	// ErrUnknown: Kafka may or may not have the record.
+	ErrUnknown = errors.New("outcome unknown")
+	// ErrRefused: the broker refused the record itself, as too large or
+	// invalid. It is certainly not stored, and sending it again will not help.
+	ErrRefused = errors.New("refused by Kafka")
+)
+
+// Store remembers claims. Its errors all mean the same: it did not answer.
+type Store interface {
+	Claim(ctx context.Context, c event.Claim, terms event.Terms) (event.Claim, event.Verdict, error)
+	Confirm(ctx context.Context, done []event.Delivery) ([]bool, error)
+	Release(ctx context.Context, key, token string) error
+}
+
+// Producer writes to Kafka.
+type Producer interface {
+	// Place names the partition for a key, and an offset that a record
+	// produced from now on cannot precede.
+	Place(ctx context.Context, topic, key string) (event.Place, int64, error)
+	// Append hands over a record. It calls done once, from another goroutine
+	// and soon after the deadline at the latest, with the record's offset or
+	// an error that is ErrNotStored, ErrUnknown or ErrRefused. Until then the
+	// record's memory is the producer's.
+	Append(at event.Place, r Record, deadline time.Time, done func(offset int64, err error))
+	// Find looks for a record with all of the given headers, from an offset to
+	// what is the partition's end at the time of the call.
+	Find(ctx context.Context, at event.Place, from int64, headers []event.Header) (offset int64, found bool, err error)
+}
+
+// Record is what goes into a Kafka partition.
+type Record struct {
+	Key     string
+	Value   []byte
+	Headers []event.Header
+}
+
+// Origin says by which way an event came.
+type Origin string
+
+// The origins.
+const (
+	Callback Origin = "callback"
+	Backfill Origin = "backfill"
+	Replay   Origin = "replay"
+)
+
+// Outcome says what became of an event.
+type Outcome string
+
+// The outcomes.
+const (
+	Accepted    Outcome = "accepted"    // Kafka has it, by this attempt
+	Duplicate   Outcome = "duplicate"   // Kafka had it before
+	Quarantined Outcome = "quarantined" // the quarantine topic has it
+)
+
+// Inbound is an authentic event on its way in.
+type Inbound struct {
+	Event       event.Event
+	WebhookID   string
+	Origin      Origin
+	ReceivedAt  time.Time
+	Traceparent string // W3C trace context, or ""
+	// Release is called once, when nothing reads the event's payload any more.
+	// That can be after Dispatch returned. It may be nil.
+	Release func()
+}
+
+// Options of a Dispatcher.
+type Options struct {
+	Routes         Routes
+	Sealer         *Sealer
+	Terms          event.Terms
+	ProduceTimeout time.Duration // less than half of the lease
+	Replica        string
+	Log            *slog.Logger
+	Metrics        prometheus.Registerer
+	Now            func() time.Time // nil: time.Now
+}
+
+// Dispatcher is safe for concurrent use.
+type Dispatcher struct {
+	store    Store
+	producer Producer
+	opts     Options
+	confirms *confirmer
+	metrics  metrics
+
+	instance string // makes tokens unique among all processes
+	attempts atomic.Uint64
+	pending  sync.WaitGroup // records handed to the producer, claims to give back
+}
+
+// New returns a Dispatcher at work. Close ends it.
+func New(store Store, producer Producer, opts Options) *Dispatcher {
+	if opts.Now == nil {
+		opts.Now = time.Now
+	}
+	var id [12]byte
+	rand.Read(id[:]) // never fails (crypto/rand)
+	m := newMetrics(opts.Metrics)
+	return &Dispatcher{
+		store: store, producer: producer, opts: opts, metrics: m,
+		instance: hex.EncodeToString(id[:]),
+		confirms: newConfirmer(store, opts.Log, m),
+	}
+}
+
+// Close waits until every record that was handed to Kafka has its outcome and
+// the store knows of it, or until the context ends.
+func (d *Dispatcher) Close(ctx context.Context) error {
+	settled := make(chan struct{})
+	go func() {
+		d.pending.Wait()
+		close(settled)
+	}()
+	select {
+	case <-settled:
+		return d.confirms.close(ctx)
+	case <-ctx.Done():
+		return fmt.Errorf("wait for Kafka's answers: %w", ctx.Err())
+	}
+}
+
+// Dispatch brings an event into its topic, unless it is there. It returns when
+// Kafka has acknowledged it or when the context ends, whichever is first; the
+// attempt itself goes on until the produce time-out. A record that the broker
+// refuses goes to quarantine. The errors are ErrStore, ErrInFlight,
+// ErrNotStored and ErrUnknown.
+func (d *Dispatcher) Dispatch(ctx context.Context, in Inbound) (Outcome, error) {
+	memory := newHold(in.Release)
+	defer memory.release()
+	outcome, err := d.deliver(ctx, delivery{
+		claimKey: in.Event.ClaimKey(in.WebhookID),
+		topic:    d.opts.Routes.Topic(in.Event),
+		record:   in.record(),
+		identity: in.Event.Identity(in.WebhookID),
+		memory:   memory,
+	})
+	if errors.Is(err, ErrRefused) {
+		memory.retain()
+		return Quarantined, d.Quarantine(ctx, Suspect{
+			Body: in.Event.Payload, WebhookID: in.WebhookID, Reason: ReasonRefused,
+			ReceivedAt: in.ReceivedAt, Release: memory.release,
+		})
+	}
+	return outcome, err
+}
+
+func (in Inbound) record() Record {
+	h := append(in.Event.Headers(in.WebhookID),
+		event.Header{Key: "gateway-origin", Value: []byte(in.Origin)},
+		event.Header{Key: "gateway-received-at", Value: timestamp(in.ReceivedAt)},
+	)
+	if in.Traceparent != "" {
+		h = append(h, event.Header{Key: "traceparent", Value: []byte(in.Traceparent)})
+	}
+	return Record{Key: in.Event.PartitionKey(), Value: in.Event.Payload, Headers: h}
+}
+
+func timestamp(t time.Time) []byte { return t.UTC().AppendFormat(nil, time.RFC3339Nano) }
+
+// delivery is what a journey needs to know of an event or a suspect body.
+type delivery struct {
+	claimKey string
+	topic    string
+	record   Record
+	identity []event.Header // the headers that no other record has
+	memory   *hold
+}
+
+// hold counts who still reads a record's memory, and frees it after the last.
+type hold struct {
+	readers atomic.Int32
+	free    func()
+}
+
+func newHold(free func()) *hold {
+	h := &hold{free: free}
+	h.readers.Store(1)
+	return h
+}
+
+func (h *hold) retain() { h.readers.Add(1) }
+
+func (h *hold) release() {
+	if h.readers.Add(-1) == 0 && h.free != nil {
+		h.free()
+	}
+}
+
+// deliver is the journey.
+func (d *Dispatcher) deliver(ctx context.Context, dl delivery) (Outcome, error) {
+	place, from, err := d.producer.Place(ctx, dl.topic, dl.record.Key)
+	if err != nil {
+		return "", fmt.Errorf("%w: choose a partition: %w", ErrNotStored, err)
+	}
+	claim, verdict, claimedAt, err := d.claim(ctx, event.Claim{
+		Key: dl.claimKey, Token: d.token(), Replica: d.opts.Replica, Place: place, FromOffset: from,
+	})
+	if err != nil {
+		return "", err
+	}
+	switch verdict {
+	case event.Delivered:
+		return Duplicate, nil
+	case event.Inherited:
+		found, err := d.readBack(ctx, claim, dl.identity)
+		if err != nil {
+			return "", err
+		}
+		if found {
+			return Duplicate, nil
+		}
+	}
+	return d.produce(ctx, claim, claimedAt, dl)
+}
+
+// token names this attempt.
+func (d *Dispatcher) token() string {
+	return d.instance + "-" + strconv.FormatUint(d.attempts.Add(1), 36)
+}
+
+// Waits between looks at a claim that somebody else holds.
+const (
+	firstLook = 5 * time.Millisecond
+	lastLook  = 200 * time.Millisecond
+)
+
+// claim asks until the claim is ours or the event is delivered. The time it
+// returns is one at which the lease had not begun yet.
+func (d *Dispatcher) claim(ctx context.Context, c event.Claim) (event.Claim, event.Verdict, time.Time, error) {
+	for wait := firstLook; ; wait = min(2*wait, lastLook) {
+		asked := d.opts.Now()
+		got, verdict, err := d.store.Claim(ctx, c, d.opts.Terms)
+		if err != nil {
+			return got, verdict, asked, fmt.Errorf("%w: claim: %w", ErrStore, err)
+		}
+		if verdict != event.Busy {
+			return got, verdict, asked, nil
+		}
+		select {
+		case <-ctx.Done():
+			return got, verdict, asked, ErrInFlight
+		case <-time.After(wait):
+		}
+	}
+}
+
+// readBack looks in Kafka for what the claim's first owner may have produced.
+func (d *Dispatcher) readBack(ctx context.Context, c event.Claim, identity []event.Header) (bool, error) {
+	d.metrics.inherited.Inc()
+	offset, found, err := d.producer.Find(ctx, c.Place, c.FromOffset, identity)
+	if err != nil {
+		return false, fmt.Errorf("%w: read the partition back: %w", ErrUnknown, err)
+	}
+	if found {
+		d.confirm(c, offset)
+	}
+	return found, nil
+}
+
+// produce hands the record over and waits for its outcome, at most until the
+// context ends.
+func (d *Dispatcher) produce(ctx context.Context, c event.Claim, claimedAt time.Time, dl delivery) (Outcome, error) {
+	deadline, ok := d.deadline(claimedAt)
+	if !ok {
+		return "", fmt.Errorf("%w: the lease is nearly over", ErrUnknown)
+	}
+	outcome := make(chan error, 1)
+	d.pending.Add(1)
+	dl.memory.retain()
+	d.producer.Append(c.Place, dl.record, deadline, func(offset int64, err error) {
+		defer d.pending.Done()
+		dl.memory.release()
+		d.settle(c, offset, err)
+		outcome <- err
+	})
+	select {
+	case err := <-outcome:
+		if err != nil {
+			return "", err
+		}
+		return Accepted, nil
+	case <-ctx.Done():
+		return "", fmt.Errorf("%w: Kafka has not answered yet", ErrUnknown)
+	}
+}
+
+// deadline is when the last request of an attempt ends. There is none when
+// less than a produce time-out is left of the lease.
+func (d *Dispatcher) deadline(claimedAt time.Time) (time.Time, bool) {
+	deadline := d.opts.Now().Add(d.opts.ProduceTimeout)
+	return deadline, deadline.Before(claimedAt.Add(d.opts.Terms.Lease))
+}
+
+// settle tells the store of an outcome. An unknown one it is not told of.
+func (d *Dispatcher) settle(c event.Claim, offset int64, err error) {
+	switch {
+	case err == nil:
+		d.confirm(c, offset)
+	case errors.Is(err, ErrUnknown):
+		d.metrics.unknown.Inc()
+	default:
+		d.giveBack(c)
+	}
+}
+
+func (d *Dispatcher) confirm(c event.Claim, offset int64) {
+	d.confirms.add(event.Delivery{
+		Key: c.Key, Token: c.Token, Offset: offset, Place: c.Place, Keep: d.opts.Terms.Keep,
+	})
+}
+
+// releaseTimeout bounds the call that gives a claim back. Where it fails, the
+// claim ends with its lease.
+const releaseTimeout = 5 * time.Second
+
+// giveBack releases a claim without holding up the producer.
+func (d *Dispatcher) giveBack(c event.Claim) {
+	d.pending.Add(1)
+	go func() {
+		defer d.pending.Done()
+		ctx, cancel := context.WithTimeout(context.Background(), releaseTimeout)
+		defer cancel()
+		if err := d.store.Release(ctx, c.Key, c.Token); err != nil {
+			d.opts.Log.Warn("a claim could not be given back and stays until its lease ends", "error", err)
+		}
+	}()
+}

@@ -1,0 +1,235 @@
+package dispatch
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/segmentio/kafka-go"
+	"github.com/segmentio/kafka-go/sasl"
+
+	"awareid-gateway/internal/event"
+)
+
+// KafkaOptions say how to reach Kafka and what to write there.
+type KafkaOptions struct {
+	Brokers        []string // host:port
+	ClientID       string
+	TLS            *tls.Config    // nil: plain TCP
+	SASL           sasl.Mechanism // nil: none
+	Topics         []string       // every topic that will be written to
+	ProduceTimeout time.Duration  // the longest that one attempt at a record may take
+	Log            *slog.Logger
+	Dial           func(ctx context.Context, network, address string) (net.Conn, error) // nil: TCP
+}
+
+// Kafka is the Producer for real brokers, on kafka-go's Client: its Writer
+// repeats what timed out without idempotence. Safe for concurrent use.
+type Kafka struct {
+	opts      KafkaOptions
+	client    *kafka.Client
+	transport *kafka.Transport
+
+	maxBatchBytes atomic.Int64 // the smallest max.message.bytes of the topics
+	contact       atomic.Int64 // when a broker answered last, in Unix nanoseconds
+	reset         atomic.Int64 // when connections were dropped last
+
+	mu     sync.RWMutex
+	topics map[string][]int // partition ids, ascending
+	lanes  map[event.Place]*lane
+
+	stop    context.CancelFunc
+	stopped chan struct{}
+}
+
+const (
+	// watchEvery is how often partitions and their ends are looked up. It is
+	// also how old the offset of a claim can be, beside the time one look takes.
+	watchEvery = 2 * time.Second
+	// idleTimeout keeps connections through quiet times; a new one costs the
+	// next event several round trips.
+	idleTimeout = 9 * time.Minute
+	dialTimeout = 3 * time.Second
+	// defaultMaxBatchBytes is Kafka's default for max.message.bytes.
+	defaultMaxBatchBytes = 1_048_588
+)
+
+// NewKafka returns a producer that has not contacted anything yet.
+func NewKafka(opts KafkaOptions) *Kafka {
+	if opts.Dial == nil {
+		opts.Dial = (&net.Dialer{Timeout: dialTimeout}).DialContext
+	}
+	transport := &kafka.Transport{
+		ClientID: opts.ClientID, TLS: opts.TLS, SASL: opts.SASL,
+		Dial:           opts.Dial,
+		DialTimeout:    dialTimeout,
+		IdleTimeout:    idleTimeout,
+		MetadataTTL:    watchEvery,
+		MetadataTopics: opts.Topics,
+	}
+	k := &Kafka{
+		opts:      opts,
+		client:    &kafka.Client{Addr: kafka.TCP(opts.Brokers...), Transport: transport},
+		transport: transport,
+		topics:    map[string][]int{},
+		lanes:     map[event.Place]*lane{},
+		stop:      func() {},
+	}
+	k.maxBatchBytes.Store(defaultMaxBatchBytes)
+	return k
+}
+
+// Start learns the partitions of the topics and where they end, and keeps
+// looking from then on. The topics must be there: see EnsureTopics.
+func (k *Kafka) Start(ctx context.Context) error {
+	if err := k.look(ctx); err != nil {
+		return err
+	}
+	watch, stop := context.WithCancel(context.Background())
+	k.stop, k.stopped = stop, make(chan struct{})
+	go k.watch(watch)
+	return nil
+}
+
+// Close ends the watch and drops the connections. Records that were handed
+// over and have no outcome yet are the Dispatcher's to wait for, before.
+func (k *Kafka) Close() {
+	k.stop()
+	if k.stopped != nil {
+		<-k.stopped
+	}
+	k.transport.CloseIdleConnections()
+}
+
+// Ready is nil when a broker answered within the last few looks.
+func (k *Kafka) Ready() error {
+	if silence := time.Since(time.Unix(0, k.contact.Load())); silence > 4*watchEvery {
+		return errors.New("no broker answers")
+	}
+	return nil
+}
+
+func (k *Kafka) watch(ctx context.Context) {
+	defer close(k.stopped)
+	for failing := false; ; {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(watchEvery):
+		}
+		err := k.look(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return
+		case err != nil && !failing:
+			k.opts.Log.Warn("Kafka does not answer", "error", err)
+		case err == nil && failing:
+			k.opts.Log.Info("Kafka answers again")
+		}
+		if failing = err != nil; failing {
+			k.refresh()
+		}
+	}
+}
+
+// look asks for partitions and their ends.
+func (k *Kafka) look(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, k.opts.ProduceTimeout)
+	defer cancel()
+	meta, err := k.client.Metadata(ctx, &kafka.MetadataRequest{Topics: k.opts.Topics})
+	if err != nil {
+		return fmt.Errorf("ask Kafka for its topics: %w", err)
+	}
+	wanted := make(map[string][]kafka.OffsetRequest, len(meta.Topics))
+	found := make(map[string][]int, len(meta.Topics))
+	for _, topic := range meta.Topics {
+		if topic.Error != nil {
+			return fmt.Errorf("topic %s: %w", topic.Name, topic.Error)
+		}
+		for _, p := range topic.Partitions {
+			wanted[topic.Name] = append(wanted[topic.Name], kafka.LastOffsetOf(p.ID))
+			found[topic.Name] = append(found[topic.Name], p.ID)
+		}
+	}
+	ends, err := k.client.ListOffsets(ctx, &kafka.ListOffsetsRequest{Topics: wanted})
+	if err != nil {
+		return fmt.Errorf("ask Kafka where its partitions end: %w", err)
+	}
+	k.contact.Store(time.Now().UnixNano())
+	k.remember(found, ends)
+	return nil
+}
+
+func (k *Kafka) remember(found map[string][]int, ends *kafka.ListOffsetsResponse) {
+	k.mu.Lock()
+	k.topics = found
+	k.mu.Unlock()
+	for topic, partitions := range ends.Topics {
+		for _, p := range partitions {
+			if p.Error == nil {
+				k.lane(event.Place{Topic: topic, Partition: p.Partition}).advance(p.LastOffset)
+			}
+		}
+	}
+}
+
+// balancer chooses partitions as the Java client does, so that a key's
+// partition is where every other producer would put it.
+var balancer = kafka.Murmur2Balancer{Consistent: true}
+
+// Place implements Producer. It asks Kafka only for a partition that it has
+// not heard of yet.
+func (k *Kafka) Place(ctx context.Context, topic, key string) (event.Place, int64, error) {
+	k.mu.RLock()
+	partitions := k.topics[topic]
+	k.mu.RUnlock()
+	if len(partitions) == 0 {
+		return event.Place{}, 0, fmt.Errorf("topic %s has no partitions", topic)
+	}
+	at := event.Place{Topic: topic, Partition: balancer.Balance(kafka.Message{Key: []byte(key)}, partitions...)}
+	end := k.lane(at).end()
+	if end < 0 {
+		return at, 0, fmt.Errorf("the end of %s/%d is not known yet", topic, at.Partition)
+	}
+	return at, end, nil
+}
+
+// Append implements Producer.
+func (k *Kafka) Append(at event.Place, r Record, deadline time.Time, done func(int64, error)) {
+	k.lane(at).append(&entry{record: r, deadline: deadline, at: time.Now(), done: done})
+}
+
+func (k *Kafka) lane(at event.Place) *lane {
+	k.mu.RLock()
+	l := k.lanes[at]
+	k.mu.RUnlock()
+	if l != nil {
+		return l
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if l = k.lanes[at]; l == nil {
+		l = newLane(k, at)
+		k.lanes[at] = l
+	}
+	return l
+}
+
+// refreshPause keeps many lanes that see the same change from dropping each
+// other's new connections.
+const refreshPause = 100 * time.Millisecond
+
+// refresh makes the next request ask for metadata anew. kafka-go answers it
+// from a cache; dropping the connections is its way to empty that.
+func (k *Kafka) refresh() {
+	now, last := time.Now().UnixNano(), k.reset.Load()
+	if now-last > int64(refreshPause) && k.reset.CompareAndSwap(last, now) {
+		k.transport.CloseIdleConnections()
+	}
+}

@@ -1,0 +1,265 @@
+package dispatch
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/segmentio/kafka-go"
+	"github.com/segmentio/kafka-go/protocol"
+
+	"awareid-gateway/internal/event"
+)
+
+// lane writes to one partition: one batch at a time, and while that is under
+// way the next one gathers. Nothing waits for a batch to fill. The goroutine
+// that writes ends when there is nothing to write.
+type lane struct {
+	kafka *Kafka
+	place event.Place
+	next  atomic.Int64 // no record to come precedes this offset; -1: unknown
+
+	mu      sync.Mutex
+	queue   []*entry
+	writing bool
+
+	session session // of the goroutine that writes
+}
+
+// entry is a record that waits for its outcome.
+type entry struct {
+	record   Record
+	at       time.Time
+	deadline time.Time
+	done     func(offset int64, err error)
+}
+
+// session is an idempotent producer's (KIP-98). Its sequence counts the
+// records that this lane has written under its id.
+type session struct {
+	id       int64
+	epoch    int16
+	sequence int32
+	open     bool
+}
+
+func newLane(k *Kafka, place event.Place) *lane {
+	l := &lane{kafka: k, place: place}
+	l.next.Store(-1)
+	return l
+}
+
+func (l *lane) end() int64 { return l.next.Load() }
+
+// advance never goes back: a broker that lags behind knows a smaller end.
+func (l *lane) advance(end int64) {
+	for {
+		known := l.next.Load()
+		if known >= end || l.next.CompareAndSwap(known, end) {
+			return
+		}
+	}
+}
+
+func (l *lane) append(e *entry) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.queue = append(l.queue, e)
+	if !l.writing {
+		l.writing = true
+		go l.write()
+	}
+}
+
+func (l *lane) write() {
+	for batch, ok := l.take(); ok; batch, ok = l.take() {
+		l.send(batch)
+	}
+}
+
+// take returns the next batch, cut where the broker's limit for one would be
+// passed, without the entries that waited too long. It is false when the
+// goroutine is to end.
+func (l *lane) take() ([]*entry, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.queue) == 0 {
+		l.queue, l.writing = nil, false
+		return nil, false
+	}
+	room := int(l.kafka.maxBatchBytes.Load()) - batchOverhead
+	n := 0
+	for n < len(l.queue) {
+		room -= l.queue[n].record.maxSize()
+		if room < 0 && n > 0 {
+			break
+		}
+		n++
+	}
+	batch := l.queue[:n:n]
+	l.queue = l.queue[n:]
+	return l.inTime(batch), true
+}
+
+// inTime drops entries with less than half of their time left: they would make
+// an end too soon for the whole batch. They were never sent.
+func (l *lane) inTime(batch []*entry) []*entry {
+	now := time.Now()
+	kept := batch[:0]
+	for _, e := range batch {
+		if e.deadline.Sub(now) < e.deadline.Sub(e.at)/2 {
+			e.done(0, fmt.Errorf("%w: waited too long for earlier records of its partition", ErrNotStored))
+			continue
+		}
+		kept = append(kept, e)
+	}
+	return kept
+}
+
+// send writes a batch and tells every entry its outcome. A batch that the
+// broker refuses for what is in it is sent again record by record, so that
+// only the one at fault fails.
+func (l *lane) send(batch []*entry) {
+	if len(batch) == 0 {
+		return
+	}
+	base, err := l.transmit(batch)
+	switch {
+	case err == nil:
+		l.advance(base + int64(len(batch)))
+		for i, e := range batch {
+			e.done(base+int64(i), nil)
+		}
+	case isRefusal(err) && len(batch) > 1:
+		for i := range batch {
+			l.send(batch[i : i+1])
+		}
+	default:
+		for _, e := range batch {
+			e.done(0, err)
+		}
+	}
+}
+
+// Waits between attempts at the same batch.
+const (
+	firstBackoff = 20 * time.Millisecond
+	lastBackoff  = 500 * time.Millisecond
+)
+
+// transmit sends one batch, unchanged, until the broker accepts or refuses it
+// or the first deadline in it is reached. Only a batch that certainly is not
+// stored may go under a new session. It returns the offset of the first
+// record, or an error of the kinds that Append names.
+func (l *lane) transmit(batch []*entry) (int64, error) {
+	ctx, cancel := context.WithDeadline(context.Background(), earliest(batch))
+	defer cancel()
+	var encoded []byte
+	maybeStored := false
+	for backoff := firstBackoff; ; backoff = min(2*backoff, lastBackoff) {
+		if encoded == nil {
+			if err := l.openSession(ctx); err != nil {
+				return 0, err
+			}
+			encoded = encodeBatch(batch, l.session, time.Now())
+		}
+		base, err := l.attempt(ctx, encoded)
+		verdict := judge(err)
+		if verdict == stored {
+			l.session.sequence = nextSequence(l.session.sequence, len(batch))
+			return base, nil
+		}
+		maybeStored = maybeStored || verdict == perhapsStored
+		if verdict == brokenSession {
+			l.session.open, encoded = false, nil
+		}
+		if !verdict.worthRetrying(maybeStored) || !pause(ctx, backoff) {
+			return 0, l.giveUp(verdict, maybeStored, err)
+		}
+		l.kafka.refresh()
+	}
+}
+
+// giveUp words the outcome of a batch that was not acknowledged. Where it is
+// unknown, the session ends with it: the broker may expect either sequence.
+func (l *lane) giveUp(v verdict, maybeStored bool, err error) error {
+	switch {
+	case maybeStored:
+		l.session.open = false
+		return fmt.Errorf("%w: %w", ErrUnknown, err)
+	case v == refused:
+		return fmt.Errorf("%w: %w", ErrRefused, err)
+	}
+	return fmt.Errorf("%w: %w", ErrNotStored, err)
+}
+
+// attempt sends the batch once. Its time is a third of the whole, so that an
+// answer that got lost leaves time to ask again.
+func (l *lane) attempt(ctx context.Context, encoded []byte) (int64, error) {
+	ctx, cancel := context.WithTimeout(ctx, l.kafka.opts.ProduceTimeout/3)
+	defer cancel()
+	answer, err := l.kafka.client.RawProduce(ctx, &kafka.RawProduceRequest{
+		Topic: l.place.Topic, Partition: l.place.Partition,
+		RequiredAcks: kafka.RequireAll,
+		RawRecords:   protocol.RawRecordSet{Reader: newBatchReader(encoded)},
+	})
+	if err != nil {
+		return 0, err
+	}
+	l.kafka.contact.Store(time.Now().UnixNano())
+	return answer.BaseOffset, answer.Error
+}
+
+// openSession asks for a producer id, if there is none, until the context ends.
+func (l *lane) openSession(ctx context.Context) error {
+	for backoff := firstBackoff; !l.session.open; backoff = min(2*backoff, lastBackoff) {
+		err := l.askForSession(ctx)
+		if err == nil {
+			return nil
+		}
+		if !pause(ctx, backoff) {
+			return fmt.Errorf("%w: open an idempotent producer: %w", ErrNotStored, err)
+		}
+		l.kafka.refresh()
+	}
+	return nil
+}
+
+func (l *lane) askForSession(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, l.kafka.opts.ProduceTimeout/3)
+	defer cancel()
+	answer, err := l.kafka.client.InitProducerID(ctx, &kafka.InitProducerIDRequest{})
+	if err != nil {
+		return err
+	}
+	if answer.Error != nil {
+		return answer.Error
+	}
+	l.session = session{id: int64(answer.Producer.ProducerID), epoch: int16(answer.Producer.ProducerEpoch), open: true}
+	return nil
+}
+
+func earliest(batch []*entry) time.Time {
+	first := batch[0].deadline
+	for _, e := range batch[1:] {
+		if e.deadline.Before(first) {
+			first = e.deadline
+		}
+	}
+	return first
+}
+
+// pause waits for about d, and is false when there is no time left after it.
+func pause(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d/2 + rand.N(d))
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-timer.C:
+		return true
+	}
+}

@@ -1,0 +1,21 @@
+package dispatch
+
+import "github.com/prometheus/client_golang/prometheus"
+
+type metrics struct {
+	inherited, unknown, confirmed, lost prometheus.Counter
+}
+
+func newMetrics(reg prometheus.Registerer) metrics {
+	counter := func(name, help string) prometheus.Counter {
+		c := prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help})
+		reg.MustRegister(c)
+		return c
+	}
+	return metrics{
+		inherited: counter("gateway_claims_inherited_total", "Claims taken over after their lease, settled by reading Kafka back."),
+		unknown:   counter("gateway_produce_unknown_total", "Records whose outcome was unknown at the produce deadline."),
+		confirmed: counter("gateway_claims_confirmed_total", "Claims confirmed as delivered in the store."),
+		lost:      counter("gateway_claims_lost_total", "Confirmations that found the claim in other hands."),
+	}
+}

@@ -1,0 +1,145 @@
+package dispatch
+
+import (
+	"context"
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/hkdf"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/binary"
+	"encoding/hex"
+	"fmt"
+	"time"
+
+	"awareid-gateway/internal/event"
+)
+
+// Reason says why a body is in quarantine.
+type Reason string
+
+// The reasons.
+const (
+	ReasonUndecryptable Reason = "undecryptable" // no key at hand opens it
+	ReasonMalformed     Reason = "malformed"     // not an event
+	ReasonStale         Reason = "stale"         // created before the store's memory began
+	ReasonFuture        Reason = "future"        // created in the time to come
+	ReasonRefused       Reason = "refused"       // the broker would not take the record
+)
+
+// Suspect is a body whose sender is authentic and that cannot be dispatched.
+type Suspect struct {
+	Body       []byte // as received
+	Sealed     bool   // it is ciphertext
+	WebhookID  string
+	Reason     Reason
+	ReceivedAt time.Time
+	Release    func() // as in Inbound
+}
+
+// Quarantine keeps a body whole in the quarantine topic, one record for one
+// body however often it comes. Its errors are those of Dispatch, and
+// ErrRefused.
+func (d *Dispatcher) Quarantine(ctx context.Context, s Suspect) error {
+	memory := newHold(s.Release)
+	defer memory.release()
+	sum := sha256.Sum256(s.Body)
+	digest := hex.EncodeToString(sum[:])
+	record, err := d.opts.Sealer.seal(s, digest)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrNotStored, err)
+	}
+	_, err = d.deliver(ctx, delivery{
+		claimKey: s.WebhookID + "/sha256:" + digest,
+		topic:    d.opts.Routes.Quarantine(),
+		record:   record,
+		identity: suspectIdentity(s.WebhookID, digest),
+		memory:   memory,
+	})
+	return err
+}
+
+func suspectIdentity(webhookID, digest string) []event.Header {
+	return []event.Header{
+		{Key: "gateway-digest", Value: []byte(digest)},
+		{Key: "gateway-webhook", Value: []byte(webhookID)},
+	}
+}
+
+// Sealer makes quarantine records: it encrypts what is plaintext, where it has
+// a key for that, and puts a MAC over body and headers, so that nobody who can
+// write to the topic can pass something off as a body that was authentic.
+type Sealer struct {
+	aead cipher.AEAD       // nil: plaintext stays plaintext
+	macs map[string][]byte // MAC key of each webhook
+}
+
+// macInfo separates the MAC's key from every other use of the same secret.
+const macInfo = "awareid-gateway quarantine mac v1"
+
+// NewSealer takes the 32 bytes of QUARANTINE_KEY, or nil, and the current
+// secret of each webhook by its id. The MAC keys are derived from the former
+// where it is there, else from the latter (HKDF-SHA-256, RFC 5869).
+func NewSealer(key []byte, secrets map[string][]byte) (*Sealer, error) {
+	s := &Sealer{macs: make(map[string][]byte, len(secrets))}
+	if key != nil {
+		block, err := aes.NewCipher(key)
+		if err != nil {
+			return nil, fmt.Errorf("quarantine key: %w", err)
+		}
+		if s.aead, err = cipher.NewGCMWithRandomNonce(block); err != nil {
+			return nil, fmt.Errorf("quarantine key: %w", err)
+		}
+	}
+	for id, secret := range secrets {
+		if key != nil {
+			secret = key
+		}
+		mac, err := hkdf.Key(sha256.New, secret, nil, macInfo, sha256.Size)
+		if err != nil {
+			return nil, fmt.Errorf("derive the quarantine MAC key: %w", err)
+		}
+		s.macs[id] = mac
+	}
+	return s, nil
+}
+
+// sealedForm names the encryption of a sealed value: a nonce of 12 bytes, the
+// ciphertext, a tag of 16, with the digest as additional data.
+const sealedForm = "A256GCM"
+
+func (s *Sealer) seal(suspect Suspect, digest string) (Record, error) {
+	key, ok := s.macs[suspect.WebhookID]
+	if !ok {
+		return Record{}, fmt.Errorf("no quarantine key for webhook %s", suspect.WebhookID)
+	}
+	value := suspect.Body
+	headers := append(suspectIdentity(suspect.WebhookID, digest),
+		event.Header{Key: "gateway-reason", Value: []byte(suspect.Reason)},
+		event.Header{Key: "gateway-received-at", Value: timestamp(suspect.ReceivedAt)},
+	)
+	if s.aead != nil && !suspect.Sealed {
+		value = s.aead.Seal(nil, nil, suspect.Body, []byte(digest))
+		headers = append(headers, event.Header{Key: "gateway-encryption", Value: []byte(sealedForm)})
+	}
+	mac := base64.StdEncoding.AppendEncode(nil, sign(key, headers, value))
+	headers = append(headers, event.Header{Key: "gateway-mac", Value: mac})
+	return Record{Key: digest, Value: value, Headers: headers}, nil
+}
+
+// sign is HMAC-SHA-256 over every header and the value, each led by its length
+// in 8 bytes, so that no byte can move from one to the next.
+func sign(key []byte, headers []event.Header, value []byte) []byte {
+	mac := hmac.New(sha256.New, key)
+	part := func(b []byte) {
+		mac.Write(binary.BigEndian.AppendUint64(nil, uint64(len(b))))
+		mac.Write(b)
+	}
+	for _, h := range headers {
+		part([]byte(h.Key))
+		part(h.Value)
+	}
+	part(value)
+	return mac.Sum(nil)
+}
