@@ -31,7 +31,6 @@ const (
 // Suspect is a body whose sender is authentic and that cannot be dispatched.
 type Suspect struct {
 	Body       []byte // as received
-	Sealed     bool   // it is ciphertext
 	WebhookID  string
 	Reason     Reason
 	ReceivedAt time.Time
@@ -67,11 +66,11 @@ func suspectIdentity(webhookID, digest string) []event.Header {
 	}
 }
 
-// Sealer makes quarantine records: it encrypts what is plaintext, where it has
-// a key for that, and puts a MAC over body and headers, so that nobody who can
-// write to the topic can pass something off as a body that was authentic.
+// Sealer makes quarantine records: it encrypts the body, where it has a key for
+// that, and puts a MAC over body and headers, so that nobody who can write to
+// the topic can pass something off as a body that was authentic.
 type Sealer struct {
-	aead cipher.AEAD       // nil: plaintext stays plaintext
+	aead cipher.AEAD       // nil: the body stays as it came
 	macs map[string][]byte // MAC key of each webhook
 }
 
@@ -119,7 +118,7 @@ func (s *Sealer) seal(suspect Suspect, digest string) (Record, error) {
 		event.Header{Key: "gateway-reason", Value: []byte(suspect.Reason)},
 		event.Header{Key: "gateway-received-at", Value: timestamp(suspect.ReceivedAt)},
 	)
-	if s.aead != nil && !suspect.Sealed {
+	if s.aead != nil {
 		value = s.aead.Seal(nil, nil, suspect.Body, []byte(digest))
 		headers = append(headers, event.Header{Key: "gateway-encryption", Value: []byte(sealedForm)})
 	}

@@ -1,0 +1,136 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"strings"
+
+	"awareid-gateway/internal/config"
+	"awareid-gateway/internal/dispatch"
+	"awareid-gateway/internal/store"
+)
+
+type checkCmd struct {
+	JSON bool `name:"json" help:"Print a JSON line for each finding."`
+}
+
+// Help says what is contacted.
+func (checkCmd) Help() string {
+	return "Reads the same variables as serve, contacts Redis and Kafka, changes nothing, and prints a line for each finding: ok, warn or FAIL. The exit code is 1 if anything failed, 2 if the configuration is wrong."
+}
+
+// report collects findings and prints them as they come.
+type report struct {
+	out    io.Writer
+	json   bool
+	failed bool
+}
+
+func (r *report) line(level, subject, text string) {
+	r.failed = r.failed || level == "FAIL"
+	if r.json {
+		json.NewEncoder(r.out).Encode(map[string]string{"level": strings.ToLower(level), "subject": subject, "text": text})
+		return
+	}
+	fmt.Fprintf(r.out, "%-4s  %-14s %s\n", level, subject, text)
+}
+
+func (r *report) ok(subject, text string)        { r.line("ok", subject, text) }
+func (r *report) warn(subject, text string)      { r.line("warn", subject, text) }
+func (r *report) fail(subject string, err error) { r.line("FAIL", subject, err.Error()) }
+
+var errCheck = errors.New("not everything is as it should be")
+
+// Run checks and prints.
+func (c *checkCmd) Run(ctx context.Context, io streams) error {
+	cfg, warnings, err := config.Load(io.environ)
+	if err != nil {
+		return usageError{err}
+	}
+	r := &report{out: io.out, json: c.JSON}
+	for _, w := range warnings {
+		r.warn("configuration", w)
+	}
+	if _, err := newWebhooks(cfg); err != nil {
+		r.fail("configuration", err)
+	} else {
+		r.ok("configuration", fmt.Sprintf("complete, %d webhook(s)", len(cfg.Webhooks)))
+	}
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	checkStore(ctx, cfg, r)
+	checkKafka(ctx, cfg, r)
+	if r.failed {
+		return errCheck
+	}
+	return nil
+}
+
+func checkStore(ctx context.Context, cfg config.Config, r *report) {
+	s, err := openStore(ctx, cfg)
+	if err != nil {
+		r.fail("store", err)
+		return
+	}
+	defer s.Close()
+	redis, ok := s.(*store.Redis)
+	if !ok {
+		r.ok("store", "embedded file "+cfg.StoreFile)
+		return
+	}
+	versionText, err := redis.Version(ctx)
+	if err != nil {
+		r.warn("store", "Redis does not tell its version: "+err.Error())
+	}
+	r.ok("store", "Redis "+versionText+" answers")
+	policy, err := redis.EvictionPolicy(ctx)
+	switch {
+	case err != nil:
+		r.warn("store", "Redis does not tell its eviction policy, which must be noeviction: "+err.Error())
+	case policy != "noeviction":
+		r.warn("store", "Redis' maxmemory-policy is "+policy+": it can forget events and let repeats through; set noeviction")
+	}
+}
+
+func checkKafka(ctx context.Context, cfg config.Config, r *report) {
+	k, err := newKafka(cfg, slog.New(slog.DiscardHandler))
+	if err != nil {
+		r.fail("kafka", err)
+		return
+	}
+	defer k.Close()
+	var missing *dispatch.MissingTopicsError
+	err = k.EnsureTopics(ctx, dispatch.TopicPlan{Create: false})
+	switch {
+	case errors.As(err, &missing) && cfg.KafkaCreateTopics:
+		r.warn("kafka", "answers; topics that the start will create: "+strings.Join(missing.Topics, ", "))
+		return
+	case err != nil:
+		r.fail("kafka", err)
+		return
+	}
+	r.ok("kafka", fmt.Sprintf("answers; all %d topics are there", len(routes(cfg).Topics())))
+	checkTopics(ctx, cfg, k, r)
+}
+
+func checkTopics(ctx context.Context, cfg config.Config, k *dispatch.Kafka, r *report) {
+	findings, err := k.ReviewTopics(ctx, int(cfg.HTTPMaxBodyBytes))
+	if err != nil {
+		r.warn("topics", "their settings cannot be reviewed: "+err.Error())
+		return
+	}
+	for _, f := range findings {
+		if f.Loses {
+			r.fail("topics", errors.New(f.String()))
+		} else {
+			r.warn("topics", f.String())
+		}
+	}
+	if len(findings) == 0 {
+		r.ok("topics", "their settings are as the gateway needs them")
+	}
+}

@@ -1,0 +1,75 @@
+package server
+
+import (
+	"net/netip"
+	"strings"
+)
+
+// addresses decides who a request comes from and whether it may.
+type addresses struct {
+	allowed []netip.Prefix // empty: all
+	trusted []netip.Prefix // proxies whose X-Forwarded-For counts
+}
+
+// client returns the address that a request comes from. The forwarding header
+// counts only behind a trusted peer and is read from the right: each hop
+// appends whom it saw, so the first address that is no trusted proxy is the
+// last one that somebody trustworthy saw.
+func (a addresses) client(peer netip.Addr, forwardedFor string) netip.Addr {
+	client := peer.Unmap()
+	for contains(a.trusted, client) && forwardedFor != "" {
+		rest, last, found := cutLast(forwardedFor, ",")
+		hop, err := netip.ParseAddr(strings.TrimSpace(last))
+		if err != nil {
+			break
+		}
+		client = hop.Unmap()
+		if forwardedFor = rest; !found {
+			break
+		}
+	}
+	return client
+}
+
+func cutLast(s, sep string) (before, after string, found bool) {
+	if i := strings.LastIndex(s, sep); i >= 0 {
+		return s[:i], s[i+len(sep):], true
+	}
+	return "", s, false
+}
+
+func (a addresses) mayPost(client netip.Addr) bool {
+	return len(a.allowed) == 0 || contains(a.allowed, client)
+}
+
+// limitable says whether a limit per address may hold a peer back. A trusted
+// proxy speaks for many; so, by all appearances, does a private address where
+// no proxy is configured.
+func (a addresses) limitable(peer netip.Addr) bool {
+	peer = peer.Unmap()
+	return !contains(a.trusted, peer) && !a.looksLikeProxy(peer)
+}
+
+func (a addresses) looksLikeProxy(peer netip.Addr) bool {
+	return len(a.trusted) == 0 && peer.Unmap().IsPrivate()
+}
+
+func contains(prefixes []netip.Prefix, addr netip.Addr) bool {
+	for _, p := range prefixes {
+		if p.Contains(addr) {
+			return true
+		}
+	}
+	return false
+}
+
+// site is what limits are counted by: an IPv4 address, or the /64 that one
+// subscriber has in IPv6.
+func site(addr netip.Addr) netip.Prefix {
+	addr = addr.Unmap()
+	bits := 32
+	if addr.Is6() {
+		bits = 64
+	}
+	return netip.PrefixFrom(addr.WithZone(""), bits).Masked()
+}

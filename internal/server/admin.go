@@ -1,0 +1,153 @@
+package server
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+	"github.com/gofiber/fiber/v2/middleware/adaptor"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// Check is one dependency that readiness asks for.
+type Check struct {
+	Name string
+	Ask  func(ctx context.Context) error
+}
+
+// AdminOptions of an Admin.
+type AdminOptions struct {
+	Token    string   // "": none is asked for, for a loopback address only
+	Hosts    []string // Host header values beside loopback names and addresses
+	Checks   []Check
+	Gatherer prometheus.Gatherer
+}
+
+// Admin is the listener for operators: probes and metrics.
+type Admin struct {
+	opts     AdminOptions
+	app      *fiber.App
+	probes   *fiber.App
+	stopping atomic.Bool
+}
+
+// askTimeout bounds one readiness answer.
+const askTimeout = 2 * time.Second
+
+// NewAdmin returns a listener that does not listen yet.
+func NewAdmin(opts AdminOptions) *Admin {
+	a := &Admin{opts: opts}
+	a.probes = newAdminApp()
+	a.routeProbes(a.probes)
+	a.app = newAdminApp()
+	a.app.Use(a.checkHost, a.checkToken)
+	a.routeProbes(a.app)
+	a.app.Get("/metrics", adaptor.HTTPHandler(promhttp.HandlerFor(opts.Gatherer, promhttp.HandlerOpts{})))
+	return a
+}
+
+func newAdminApp() *fiber.App {
+	app := fiber.New(fiber.Config{
+		DisableStartupMessage: true,
+		ReadTimeout:           10 * time.Second,
+		WriteTimeout:          10 * time.Second,
+		IdleTimeout:           time.Minute,
+		BodyLimit:             64 << 10,
+		Network:               fiber.NetworkTCP,
+		ErrorHandler: func(c *fiber.Ctx, err error) error {
+			return asProblem(err).write(c)
+		},
+	})
+	app.Server().NoDefaultServerHeader = true
+	app.Server().CloseOnShutdown = true
+	app.Server().Logger = discardLogger{}
+	return app
+}
+
+func (a *Admin) routeProbes(app *fiber.App) {
+	app.Get("/livez", func(c *fiber.Ctx) error { return c.JSON(fiber.Map{"status": "ok"}) })
+	app.Get("/readyz", a.ready)
+}
+
+// ready answers 200 while events can be accepted durably, else 503, and names
+// each dependency. What is wrong with one is for the log: an error's words may
+// name hosts.
+func (a *Admin) ready(c *fiber.Ctx) error {
+	ctx, cancel := context.WithTimeout(context.Background(), askTimeout)
+	defer cancel()
+	code, summary := fiber.StatusOK, "ok"
+	checks := make(map[string]string, len(a.opts.Checks)+1)
+	for _, check := range a.opts.Checks {
+		checks[check.Name] = "ok"
+		if check.Ask(ctx) != nil {
+			checks[check.Name], code, summary = "unavailable", fiber.StatusServiceUnavailable, "unavailable"
+		}
+	}
+	if a.stopping.Load() {
+		code, summary = fiber.StatusServiceUnavailable, "stopping"
+	}
+	return c.Status(code).JSON(fiber.Map{"status": summary, "checks": checks})
+}
+
+// Stopping makes readiness fail, so that a load balancer turns elsewhere.
+func (a *Admin) Stopping() { a.stopping.Store(true) }
+
+var (
+	errHost  = &problem{status: 403, title: "Forbidden", cause: "host", detail: "the Host header names no host of the admin listener; see ADMIN_HOSTS"}
+	errToken = &problem{status: 401, title: "Unauthorized", cause: "token", detail: "wants Authorization: Bearer with the ADMIN_TOKEN"}
+)
+
+// checkHost keeps a web page that had its name rebound to our address from
+// reading the admin listener through a browser.
+func (a *Admin) checkHost(c *fiber.Ctx) error {
+	host := c.Hostname()
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
+	}
+	host = strings.Trim(strings.ToLower(host), "[]")
+	if host == "localhost" || slices.Contains(a.opts.Hosts, host) {
+		return c.Next()
+	}
+	if _, err := netip.ParseAddr(host); err == nil {
+		return c.Next() // a name can be rebound, an address cannot
+	}
+	return errHost
+}
+
+func (a *Admin) checkToken(c *fiber.Ctx) error {
+	if a.opts.Token == "" {
+		return c.Next()
+	}
+	given, _ := strings.CutPrefix(c.Get(fiber.HeaderAuthorization), "Bearer ")
+	got, want := sha256.Sum256([]byte(given)), sha256.Sum256([]byte(a.opts.Token))
+	if subtle.ConstantTimeCompare(got[:], want[:]) != 1 {
+		return errToken
+	}
+	return c.Next()
+}
+
+// Serve answers everything on a listener until Shutdown.
+func (a *Admin) Serve(l net.Listener) error { return a.app.Listener(l) }
+
+// ServeProbes answers the two probes alone, without a token, for a kubelet.
+func (a *Admin) ServeProbes(l net.Listener) error { return a.probes.Listener(l) }
+
+// Shutdown ends both, when the context ends at the latest.
+func (a *Admin) Shutdown(ctx context.Context) error {
+	if err := a.app.ShutdownWithContext(ctx); err != nil {
+		return fmt.Errorf("stop the admin listener: %w", err)
+	}
+	if err := a.probes.ShutdownWithContext(ctx); err != nil {
+		return fmt.Errorf("stop the probe listener: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,96 @@
+package server
+
+import (
+	"errors"
+	"io"
+	"net"
+	"os"
+	"sync/atomic"
+)
+
+// budget bounds the bytes of all bodies in memory together. Bytes count from
+// when they arrive, not from when they are announced: what is announced costs
+// the sender nothing.
+type budget struct {
+	limit int64
+	used  atomic.Int64
+}
+
+// take is false, and takes nothing, where n bytes more would pass the limit.
+func (b *budget) take(n int64) bool {
+	if b.used.Add(n) > b.limit {
+		b.used.Add(-n)
+		return false
+	}
+	return true
+}
+
+func (b *budget) give(n int64) { b.used.Add(-n) }
+
+// firstRead is what a body is given room for before any of it has arrived,
+// whatever length it announces.
+const firstRead = 4 << 10
+
+// readBody reads a body of announced bytes, or of unknown length where that is
+// negative, up to the limit. The memory is new; it counts against the budget
+// until the caller gives back as many bytes as the slice has capacity.
+func readBody(r io.Reader, announced, limit int, b *budget) ([]byte, error) {
+	if announced > limit {
+		return nil, errTooLarge
+	}
+	most := limit + 1 // one more than allowed tells too much from just enough
+	if announced >= 0 {
+		most = announced
+	}
+	body, ok := grow(nil, min(firstRead, most), b)
+	if !ok {
+		return nil, errBudget
+	}
+	for {
+		if len(body) == cap(body) {
+			larger, ok := grow(body, min(2*cap(body), most), b)
+			if !ok {
+				b.give(int64(cap(body)))
+				return nil, errBudget
+			}
+			body = larger
+		}
+		n, err := r.Read(body[len(body):cap(body)])
+		body = body[:len(body)+n]
+		switch {
+		case len(body) > limit:
+			err = errTooLarge
+		case len(body) == announced, err == io.EOF && announced < 0:
+			return body, nil
+		case err == io.EOF:
+			err = errCut
+		}
+		if err != nil {
+			b.give(int64(cap(body)))
+			return nil, readProblem(err)
+		}
+	}
+}
+
+// grow moves body to memory of a capacity that the budget has room for.
+func grow(body []byte, capacity int, b *budget) ([]byte, bool) {
+	if !b.take(int64(capacity)) {
+		return nil, false
+	}
+	larger := make([]byte, len(body), capacity)
+	copy(larger, body)
+	b.give(int64(cap(body)))
+	return larger, true
+}
+
+func readProblem(err error) error {
+	var p *problem
+	var netErr net.Error
+	switch {
+	case errors.As(err, &p):
+		return p
+	case errors.Is(err, os.ErrDeadlineExceeded), errors.As(err, &netErr) && netErr.Timeout():
+		return errSlow
+	}
+	return errCut
+}

@@ -1,0 +1,118 @@
+package server
+
+import (
+	"encoding/json"
+	"errors"
+	"strconv"
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+
+	"awareid-gateway/internal/dispatch"
+)
+
+// problem is a refusal: what the sender sees, what a metric counts, and
+// whether the connection survives it. The sender reads RFC 9457.
+type problem struct {
+	status     int
+	title      string
+	detail     string        // only for senders whose signature held
+	cause      string        // metric label, from this file only
+	retryAfter time.Duration // 0: no such header
+	hangUp     bool          // the request's end is in doubt, or not worth reading
+}
+
+func (p *problem) Error() string { return p.cause }
+
+// The refusals, in the order of the work. What stands ahead of the signature
+// names no cause to the sender beyond its status.
+var (
+	errFraming    = &problem{status: 400, title: "Bad Request", cause: "framing", hangUp: true}
+	errSyntax     = &problem{status: 400, title: "Bad Request", cause: "syntax", hangUp: true}
+	errAddress    = &problem{status: 403, title: "Forbidden", cause: "address", hangUp: true}
+	errPath       = &problem{status: 404, title: "Not Found", cause: "path"}
+	errMethod     = &problem{status: 405, title: "Method Not Allowed", cause: "method"}
+	errSlow       = &problem{status: 408, title: "Request Timeout", cause: "slow", hangUp: true}
+	errTooLarge   = &problem{status: 413, title: "Content Too Large", cause: "too_large", hangUp: true}
+	errEncoding   = &problem{status: 415, title: "Unsupported Media Type", cause: "content_encoding", hangUp: true}
+	errHeaderSize = &problem{status: 431, title: "Request Header Fields Too Large", cause: "header_size", hangUp: true}
+	errBudget     = &problem{status: 503, title: "Service Unavailable", cause: "body_budget", retryAfter: time.Second, hangUp: true}
+	errCut        = &problem{status: 400, title: "Bad Request", cause: "cut_body", hangUp: true}
+	errRate       = &problem{status: 429, title: "Too Many Requests", cause: "rate", retryAfter: time.Second, hangUp: true}
+	errAuth       = &problem{status: 401, title: "Unauthorized", cause: "auth_header"}
+	errUnsigned   = &problem{status: 401, title: "Unauthorized", cause: "not_signed"}
+	errSignature  = &problem{status: 401, title: "Unauthorized", cause: "signature"}
+	errQuota      = &problem{status: 429, title: "Too Many Requests", cause: "quota", retryAfter: time.Second, detail: "the quota of this webhook is used up"}
+	errInternal   = &problem{status: 500, title: "Internal Server Error", cause: "internal", hangUp: true}
+)
+
+// unsettled says to an authentic sender why its event could not be taken now.
+func unsettled(err error) *problem {
+	p := &problem{status: 503, title: "Service Unavailable", retryAfter: 5 * time.Second}
+	switch {
+	case errors.Is(err, dispatch.ErrStore):
+		p.cause, p.detail = "store", "the store of known events does not answer; send the event again"
+	case errors.Is(err, dispatch.ErrInFlight):
+		p.cause, p.detail = "in_flight", "the same event is being delivered; send it again to learn the outcome"
+	case errors.Is(err, dispatch.ErrUnknown):
+		p.cause, p.detail = "unknown_outcome", "Kafka has not acknowledged the event yet; send it again to learn the outcome"
+	case errors.Is(err, dispatch.ErrRefused):
+		p.cause, p.detail = "refused", "Kafka refuses the event and its quarantine record"
+	default:
+		p.cause, p.detail = "kafka", "Kafka did not take the event; send it again"
+	}
+	return p
+}
+
+// write answers with the problem document.
+func (p *problem) write(c *fiber.Ctx) error {
+	if p.hangUp {
+		c.Context().SetConnectionClose()
+	}
+	if p.retryAfter > 0 {
+		c.Set(fiber.HeaderRetryAfter, strconv.Itoa(int(p.retryAfter/time.Second)))
+	}
+	if p.status == fiber.StatusMethodNotAllowed {
+		c.Set(fiber.HeaderAllow, fiber.MethodPost)
+	}
+	body, err := json.Marshal(struct {
+		Type   string `json:"type"`
+		Title  string `json:"title"`
+		Status int    `json:"status"`
+		Detail string `json:"detail,omitempty"`
+	}{"about:blank", p.title, p.status, p.detail})
+	if err != nil {
+		return err
+	}
+	c.Status(p.status)
+	c.Set(fiber.HeaderContentType, "application/problem+json")
+	return c.Send(body)
+}
+
+// asProblem turns what Fiber and fasthttp report into one of ours. Their own
+// words may quote the request, so none of them goes out.
+func asProblem(err error) *problem {
+	var p *problem
+	var f *fiber.Error
+	switch {
+	case errors.As(err, &p):
+		return p
+	case !errors.As(err, &f):
+		return errInternal
+	}
+	switch f.Code {
+	case fiber.StatusNotFound:
+		return errPath
+	case fiber.StatusMethodNotAllowed:
+		return errMethod
+	case fiber.StatusRequestTimeout:
+		return errSlow
+	case fiber.StatusRequestEntityTooLarge:
+		return errTooLarge
+	case fiber.StatusRequestHeaderFieldsTooLarge:
+		return errHeaderSize
+	case fiber.StatusBadRequest:
+		return errSyntax
+	}
+	return errInternal
+}

@@ -1,0 +1,257 @@
+package server
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"net/netip"
+	"runtime/debug"
+	"strconv"
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+
+	"awareid-gateway/internal/decrypt"
+	"awareid-gateway/internal/dispatch"
+	"awareid-gateway/internal/event"
+	"awareid-gateway/internal/verify"
+)
+
+// guard stands in front of every route: it keeps a panic to its request, and
+// turns away what is framed ambiguously or comes from a wrong address.
+func (s *Server) guard(c *fiber.Ctx) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			s.opts.Log.Error("a request made the gateway panic", "stack", string(debug.Stack()))
+			err = errInternal
+		}
+	}()
+	if !wellFramed(c.Request().Header.RawHeaders()) {
+		return errFraming
+	}
+	client := s.addresses.client(peerAddr(c), forwardedFor(c))
+	if !s.addresses.mayPost(client) {
+		return errAddress
+	}
+	if s.addresses.limitable(client) && !s.rates.allow(site(client)) {
+		return errRate
+	}
+	return c.Next()
+}
+
+// forwardedFor joins all lines of the header: a proxy may add a line of its own
+// behind one that the sender made up.
+func forwardedFor(c *fiber.Ctx) string {
+	return string(bytes.Join(c.Request().Header.PeekAll(fiber.HeaderXForwardedFor), []byte(",")))
+}
+
+func peerAddr(c *fiber.Ctx) netip.Addr {
+	peer, _ := netip.ParseAddrPort(c.Context().RemoteAddr().String())
+	return peer.Addr()
+}
+
+// refuse answers whatever a handler, Fiber or fasthttp refuses.
+func (s *Server) refuse(c *fiber.Ctx, err error) error {
+	p := asProblem(err)
+	s.metrics.refusals.WithLabelValues(p.cause).Inc()
+	s.metrics.answers.WithLabelValues(strconv.Itoa(p.status)).Inc()
+	return p.write(c)
+}
+
+// receive is the way of one callback.
+func (s *Server) receive(c *fiber.Ctx) error {
+	received := s.opts.Now()
+	h, err := s.route(c)
+	if err != nil {
+		return err
+	}
+	body, err := s.body(c)
+	if err != nil {
+		return err
+	}
+	release := func() { s.bodies.give(int64(cap(body))) }
+	opened, err := s.authenticate(c, h, body)
+	if refused := (*problem)(nil); errors.As(err, &refused) {
+		release()
+		return refused
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), s.opts.Limits.RequestTimeout)
+	defer cancel()
+	e, reason := s.read(opened, err, received)
+	if reason != "" {
+		return s.quarantine(ctx, c, h, dispatch.Suspect{
+			Body: body, WebhookID: h.ID, Reason: reason, ReceivedAt: received, Release: release,
+		})
+	}
+	outcome, err := s.opts.Dispatcher.Dispatch(ctx, dispatch.Inbound{
+		Event: e, WebhookID: h.ID, Origin: dispatch.Callback, ReceivedAt: received,
+		Traceparent: traceparent(c), Release: release,
+	})
+	return s.answer(c, h, e, outcome, err, received)
+}
+
+// route finds the webhook and judges what can be judged by the header alone.
+func (s *Server) route(c *fiber.Ctx) (*hook, error) {
+	h, known := s.hooks[c.Params("name")]
+	switch {
+	case !known:
+		return nil, errPath
+	case c.Method() != fiber.MethodPost:
+		return nil, errMethod
+	}
+	if coding := c.Request().Header.ContentEncoding(); len(coding) > 0 && !bytes.EqualFold(coding, []byte("identity")) {
+		return nil, errEncoding
+	}
+	return h, nil
+}
+
+func (s *Server) body(c *fiber.Ctx) ([]byte, error) {
+	stream := c.Context().RequestBodyStream()
+	if stream == nil {
+		stream = bytes.NewReader(c.Request().Body())
+	}
+	announced := c.Request().Header.ContentLength()
+	return readBody(stream, announced, s.opts.Limits.MaxBodyBytes, &s.bodies)
+}
+
+// authenticate decides whether the request is authentic, and opens it. Its
+// error is a *problem where it is not; then nothing more happens with the
+// request. Another error says that an authentic body cannot be opened.
+func (s *Server) authenticate(c *fiber.Ctx, h *hook, body []byte) (decrypt.Opened, error) {
+	headers := c.Request().Header.All()
+	if h.verifier.Authorize(headers) != nil {
+		return decrypt.Opened{}, errAuth
+	}
+	if h.Covers == CoversBody {
+		match, err := h.verifier.Verify(headers, body)
+		if err != nil {
+			return decrypt.Opened{}, unsigned(err)
+		}
+		if err := s.admit(h, match.Secret); err != nil {
+			return decrypt.Opened{}, err
+		}
+		return h.Opener.Open(body, match.Secret)
+	}
+	opened, err := h.Opener.OpenAuthenticated(body, h.usable(s.opts.Now()))
+	if err != nil {
+		return decrypt.Opened{}, errSignature
+	}
+	if h.Covers == CoversPlaintext {
+		if _, err := h.verifier.Verify(headers, opened.Plaintext); err != nil {
+			return decrypt.Opened{}, unsigned(err)
+		}
+	}
+	return opened, s.admit(h, opened.Secret)
+}
+
+func unsigned(err error) error {
+	if errors.Is(err, verify.ErrNotSigned) {
+		return errUnsigned
+	}
+	return errSignature
+}
+
+// admit counts an authentic request against the webhook's quota, which forged
+// ones cannot use up.
+func (s *Server) admit(h *hook, secret int) error {
+	s.metrics.secrets.WithLabelValues(h.ID, strconv.Itoa(secret)).Inc()
+	if h.quota != nil && !h.quota.AllowN(s.opts.Now(), 1) {
+		return errQuota
+	}
+	return nil
+}
+
+// usable tells the secrets that still authenticate.
+func (h *hook) usable(now time.Time) func(int) bool {
+	return func(i int) bool {
+		end := h.Secrets[i].NotAfter
+		return end.IsZero() || now.Before(end)
+	}
+}
+
+// maxAhead is how far the platform's clock may be ahead of ours.
+const maxAhead = 5 * time.Minute
+
+// read parses what was opened. The reason is why it belongs in quarantine.
+func (s *Server) read(opened decrypt.Opened, openErr error, now time.Time) (event.Event, dispatch.Reason) {
+	if openErr != nil {
+		return event.Event{}, dispatch.ReasonUndecryptable
+	}
+	e, err := event.Parse(opened.Plaintext)
+	switch {
+	case err != nil:
+		return e, dispatch.ReasonMalformed
+	case e.Created.Before(now.Add(-s.opts.Limits.MaxAge)):
+		return e, dispatch.ReasonStale
+	case e.Created.After(now.Add(maxAhead)):
+		return e, dispatch.ReasonFuture
+	}
+	return e, ""
+}
+
+func (s *Server) quarantine(ctx context.Context, c *fiber.Ctx, h *hook, suspect dispatch.Suspect) error {
+	if err := s.opts.Dispatcher.Quarantine(ctx, suspect); err != nil {
+		s.opts.Log.Warn("an authentic body could not be quarantined", "webhook", h.ID, "reason", suspect.Reason, "error", err)
+		return unsettled(err)
+	}
+	return s.quarantined(c, h, suspect.Reason, suspect.ReceivedAt)
+}
+
+func (s *Server) quarantined(c *fiber.Ctx, h *hook, reason dispatch.Reason, received time.Time) error {
+	s.metrics.quarantined.WithLabelValues(h.ID, string(reason)).Inc()
+	s.metrics.took(string(dispatch.Quarantined), received)
+	s.opts.Log.Warn("an authentic body is in quarantine", "webhook", h.ID, "reason", reason)
+	return s.reply(c, fiber.StatusAccepted, status{Status: string(dispatch.Quarantined)})
+}
+
+func (s *Server) answer(c *fiber.Ctx, h *hook, e event.Event, outcome dispatch.Outcome, err error, received time.Time) error {
+	if err != nil {
+		p := unsettled(err)
+		s.metrics.took(p.cause, received)
+		s.opts.Log.Warn("an event could not be taken now", "webhook", h.ID, "id", e.ID, "error", err)
+		return p
+	}
+	if outcome == dispatch.Quarantined {
+		return s.quarantined(c, h, dispatch.ReasonRefused, received)
+	}
+	s.metrics.events.WithLabelValues(h.ID, string(e.Family()), string(outcome)).Inc()
+	s.metrics.took(string(outcome), received)
+	s.opts.Log.Debug("event", "webhook", h.ID, "id", e.ID, "type", e.Type, "outcome", outcome)
+	return s.reply(c, fiber.StatusOK, status{Status: string(outcome), ID: e.ID})
+}
+
+type status struct {
+	Status string `json:"status"`
+	ID     string `json:"id,omitempty"`
+}
+
+func (s *Server) reply(c *fiber.Ctx, code int, body status) error {
+	encoded, err := json.Marshal(body)
+	if err != nil {
+		return err
+	}
+	s.metrics.answers.WithLabelValues(strconv.Itoa(code)).Inc()
+	c.Status(code)
+	c.Set(fiber.HeaderContentType, fiber.MIMEApplicationJSON)
+	return c.Send(encoded)
+}
+
+// traceparentBytes is the length of a version 00 traceparent (W3C Trace
+// Context, section 3.2).
+const traceparentBytes = 55
+
+// traceparent is the sender's trace context, copied, or "".
+func traceparent(c *fiber.Ctx) string {
+	value := c.Request().Header.Peek("traceparent")
+	if len(value) != traceparentBytes {
+		return ""
+	}
+	for i, b := range value {
+		hex := '0' <= b && b <= '9' || 'a' <= b && b <= 'f'
+		if dash := i == 2 || i == 35 || i == 52; dash != (b == '-') || !dash && !hex {
+			return ""
+		}
+	}
+	return string(value)
+}

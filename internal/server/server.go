@@ -1,0 +1,209 @@
+// Package server is the gateway's HTTP side. The public listener takes
+// AwareID's callbacks; the admin listener shows how the gateway fares.
+//
+// What the public listener does with a request, in this order: connection caps
+// at accept, framing, address, path and method, headers, body, auth header,
+// signature, quota, decryption, parsing, freshness, dispatch, answer. Limits
+// come before work, and nothing that is not authentic is stored, logged with
+// content, or counted under a label that its sender chose. A 2xx is sent only
+// when the event is durable.
+package server
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/valyala/fasthttp"
+	"golang.org/x/time/rate"
+
+	"awareid-gateway/internal/decrypt"
+	"awareid-gateway/internal/dispatch"
+	"awareid-gateway/internal/verify"
+)
+
+// Path is where the one webhook posts; each of several posts below it.
+const Path = "/webhooks/awareid"
+
+// Covers says what proves that a request is authentic.
+type Covers int
+
+// The proofs.
+const (
+	CoversBody      Covers = iota // a MAC over the body as received
+	CoversPlaintext               // a MAC over what an authenticated cipher opened
+	CoversNothing                 // no MAC: the auth header and an authenticated cipher
+)
+
+// Webhook is one webhook that is registered on the platform.
+type Webhook struct {
+	Name    string // path segment; "" for the one webhook
+	ID      string // the platform's id
+	Secrets []verify.Secret
+	verify.Form
+	SignatureHeader string // "auto": any
+	AuthHeaderKey   string
+	AuthHeaderValue string
+	Covers          Covers
+	Opener          *decrypt.Opener
+}
+
+// Limits of the public listener.
+type Limits struct {
+	MaxBodyBytes             int
+	BodyBudgetBytes          int64 // of all bodies in memory together
+	ReadTimeout              time.Duration
+	IdleTimeout              time.Duration
+	RequestTimeout           time.Duration // from the end of the body to the answer
+	MaxConnections           int
+	MaxConnectionsPerAddress int // 0: no cap
+	RequestsPerAddress       int // a second, ahead of the signature; 0: no limit
+	RequestsPerWebhook       int // a second, of authentic requests; 0: no limit
+	AllowedCIDRs             []netip.Prefix
+	TrustedProxies           []netip.Prefix
+	MaxAge                   time.Duration // events created longer ago cannot be proven new
+}
+
+// Options of a Server.
+type Options struct {
+	Webhooks   []Webhook
+	Limits     Limits
+	Dispatcher *dispatch.Dispatcher
+	Log        *slog.Logger
+	Metrics    prometheus.Registerer
+	Now        func() time.Time // nil: time.Now
+}
+
+// Server is the public listener.
+type Server struct {
+	opts      Options
+	app       *fiber.App
+	hooks     map[string]*hook
+	addresses addresses
+	rates     *rates
+	bodies    budget
+	metrics   *metrics
+	listener  *cappedListener
+	warnProxy sync.Once
+}
+
+// hook is a Webhook at work.
+type hook struct {
+	Webhook
+	verifier *verify.Verifier
+	quota    *rate.Limiter // nil: none
+}
+
+// New returns a server that does not listen yet. Its errors name what is wrong
+// with a webhook, never a secret.
+func New(opts Options) (*Server, error) {
+	if opts.Now == nil {
+		opts.Now = time.Now
+	}
+	l := opts.Limits
+	s := &Server{
+		opts:      opts,
+		hooks:     make(map[string]*hook, len(opts.Webhooks)),
+		addresses: addresses{allowed: l.AllowedCIDRs, trusted: l.TrustedProxies},
+		bodies:    budget{limit: l.BodyBudgetBytes},
+		listener:  &cappedListener{total: l.MaxConnections, perSite: l.MaxConnectionsPerAddress, sites: map[netip.Prefix]int{}},
+	}
+	s.listener.addresses = s.addresses
+	s.listener.refused = func(cause string) { s.metrics.refusals.WithLabelValues(cause).Inc() }
+	s.listener.proxySeen = s.warnOfProxy
+	s.metrics = newMetrics(opts.Metrics,
+		func() float64 { return float64(s.listener.connections()) },
+		func() float64 { return float64(s.bodies.used.Load()) })
+	var err error
+	if s.rates, err = newRates(l.RequestsPerAddress); err != nil {
+		return nil, fmt.Errorf("rate per address: %w", err)
+	}
+	for _, w := range opts.Webhooks {
+		if s.hooks[w.Name], err = s.newHook(w); err != nil {
+			return nil, fmt.Errorf("webhook %s: %w", w.ID, err)
+		}
+	}
+	s.app = s.newApp()
+	return s, nil
+}
+
+func (s *Server) newHook(w Webhook) (*hook, error) {
+	verifier, err := verify.New(verify.Options{
+		Secrets: w.Secrets, Form: w.Form, Header: w.SignatureHeader,
+		AuthHeaderKey: w.AuthHeaderKey, AuthHeaderValue: w.AuthHeaderValue, Now: s.opts.Now,
+		OnLearn: func(m verify.Match) {
+			s.metrics.learnt(w.ID, m)
+			s.opts.Log.Info("learnt how the platform signs; pin it with SIGNATURE_HEADER and SECRET_FORM",
+				"webhook", w.ID, "header", m.Header, "encoding", m.Encoding, "hash", m.Hash, "form", m.Form, "secret", m.Secret)
+		},
+	})
+	if err != nil {
+		return nil, err
+	}
+	h := &hook{Webhook: w, verifier: verifier}
+	if q := s.opts.Limits.RequestsPerWebhook; q > 0 {
+		h.quota = rate.NewLimiter(rate.Limit(q), q)
+	}
+	return h, nil
+}
+
+// maxHeaderBytes bounds request line and headers together.
+const maxHeaderBytes = 16 << 10
+
+func (s *Server) newApp() *fiber.App {
+	app := fiber.New(fiber.Config{
+		DisableStartupMessage:        true,
+		StreamRequestBody:            true, // readBody caps what it reads
+		DisablePreParseMultipartForm: true,
+		ReadBufferSize:               maxHeaderBytes,
+		ReadTimeout:                  s.opts.Limits.ReadTimeout,
+		WriteTimeout:                 s.opts.Limits.ReadTimeout,
+		IdleTimeout:                  s.opts.Limits.IdleTimeout,
+		ErrorHandler:                 s.refuse,
+		CaseSensitive:                true,
+		StrictRouting:                true,
+		Network:                      fiber.NetworkTCP,
+	})
+	fast := app.Server()
+	fast.CloseOnShutdown = true
+	fast.NoDefaultServerHeader = true
+	fast.Logger = discardLogger{} // fasthttp's lines quote the request
+	app.Use(s.guard)
+	app.All(Path, s.receive)
+	app.All(Path+"/:name", s.receive)
+	return app
+}
+
+// discardLogger drops what fasthttp would print.
+type discardLogger struct{}
+
+func (discardLogger) Printf(string, ...any) {}
+
+var _ fasthttp.Logger = discardLogger{}
+
+// Serve answers on a listener until Shutdown.
+func (s *Server) Serve(l net.Listener) error {
+	s.listener.Listener = l
+	return s.app.Listener(s.listener)
+}
+
+// Shutdown stops accepting, waits for the requests that are under way, and
+// closes idle connections, until the context ends.
+func (s *Server) Shutdown(ctx context.Context) error {
+	if err := s.app.ShutdownWithContext(ctx); err != nil {
+		return fmt.Errorf("stop the public listener: %w", err)
+	}
+	return nil
+}
+
+func (s *Server) warnOfProxy() {
+	s.warnProxy.Do(func() {
+		s.opts.Log.Warn("connections come from a private address, which looks like a load balancer: set TRUSTED_PROXIES to see the senders behind it; until then no limit per address holds for it")
+	})
+}

@@ -1,0 +1,115 @@
+package store_test
+
+import (
+	"crypto/rand"
+	"fmt"
+	"os"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"awareid-gateway/internal/event"
+	"awareid-gateway/internal/store"
+)
+
+// TestMemoryOfRedis measures what the package comment says of the memory.
+func TestMemoryOfRedis(t *testing.T) {
+	if os.Getenv("TEST_REDIS_URL") == "" {
+		t.Skip("needs TEST_REDIS_URL")
+	}
+	const events = 30_000
+	client, namespace := realClient(t), "test-"+rand.Text()[:7]
+	t.Cleanup(func() { removeKeys(t, client, namespace) })
+	f := fixture{claims: openRedis(t, os.Getenv("TEST_REDIS_URL"), namespace)}
+
+	used := func() int {
+		var bytes int
+		_, err := fmt.Sscanf(info(client.Info(t.Context(), "memory").Val(), "used_memory"), "%d", &bytes)
+		require.NoError(t, err)
+		return bytes
+	}
+	empty := used()
+	done := make([]event.Delivery, events)
+	for i := range events {
+		c := realistic(i)
+		f.mustClaim(t, c)
+		done[i] = event.Delivery{Key: c.Key, Token: c.Token, Offset: c.FromOffset + 40, Place: c.Place, Keep: 168 * time.Hour}
+	}
+	open := used() - empty
+	for batch := range slices.Chunk(done, 100) { // a large pipeline would be measured too
+		f.confirm(t, batch...)
+	}
+	delivered := used() - empty
+
+	t.Logf("bytes an event: %d claimed, %d delivered", open/events, delivered/events)
+	require.Less(t, open/events, 450)
+	require.Less(t, delivered/events, 400)
+}
+
+func TestInfoOfRedis(t *testing.T) {
+	if os.Getenv("TEST_REDIS_URL") == "" {
+		t.Skip("needs TEST_REDIS_URL")
+	}
+	r := openRedis(t, os.Getenv("TEST_REDIS_URL"), "test")
+
+	version, err := r.Version(t.Context())
+	require.NoError(t, err)
+	require.Regexp(t, `^\d+\.\d+`, version)
+	policy, err := r.EvictionPolicy(t.Context())
+	require.NoError(t, err)
+	require.Regexp(t, `^(noeviction|allkeys-|volatile-)`, policy)
+}
+
+// realistic is a claim with values of the usual lengths.
+func realistic(i int) event.Claim {
+	return event.Claim{
+		Key:        fmt.Sprintf("0123456789abcdef0123456789abcdef/%08x-1c3b-4a39-9c5d-5f2b7c1d9e10", i),
+		Token:      rand.Text(),
+		Replica:    "awareid-gateway-7c9d8f6b5-x2x7k",
+		Place:      event.Place{Topic: "awareid.authentication", Partition: i % 12},
+		FromOffset: 80_000_000 + int64(i),
+	}
+}
+
+// BenchmarkClaim has 64 callers claim events, on each store.
+func BenchmarkClaim(b *testing.B) {
+	b.Run("file", func(b *testing.B) {
+		f, err := store.OpenFile(b.TempDir()+"/claims.db", time.Now)
+		require.NoError(b, err)
+		defer f.Close()
+		benchmarkClaim(b, f)
+	})
+	b.Run("redis", func(b *testing.B) {
+		if os.Getenv("TEST_REDIS_URL") == "" {
+			b.Skip("needs TEST_REDIS_URL")
+		}
+		client, namespace := realClient(b), "test-"+rand.Text()
+		defer removeKeys(b, client, namespace)
+		r, err := store.OpenRedis(os.Getenv("TEST_REDIS_URL"), namespace)
+		require.NoError(b, err)
+		defer r.Close()
+		benchmarkClaim(b, r)
+	})
+}
+
+func benchmarkClaim(b *testing.B, on claims) {
+	next := make(chan int, 64)
+	var all sync.WaitGroup
+	for range 64 {
+		all.Go(func() {
+			for i := range next {
+				if _, _, err := on.Claim(b.Context(), realistic(i), terms); err != nil {
+					b.Error(err)
+				}
+			}
+		})
+	}
+	for i := 0; b.Loop(); i++ {
+		next <- i
+	}
+	close(next)
+	all.Wait()
+}

@@ -1,0 +1,188 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/logging"
+
+	"awareid-gateway/internal/batch"
+	"awareid-gateway/internal/event"
+)
+
+const (
+	// maxClaims bounds one round trip of claims, and with it how long Redis is
+	// kept from everybody else.
+	maxClaims = 256
+	// claimTimeout bounds one round trip of claims with its retries: those who
+	// ask meanwhile wait for it.
+	claimTimeout = 3 * time.Second
+)
+
+// Redis remembers claims in a Redis server, a Sentinel group or a Cluster, of
+// version 5 or later. Claims that are made while others are on their way to the
+// server share the next round trip. It is safe for concurrent use.
+type Redis struct {
+	client redis.UniversalClient
+	prefix string
+	claims *batch.Group[claimCall, claimAnswer]
+}
+
+type claimCall struct {
+	claim event.Claim
+	terms event.Terms
+}
+
+type claimAnswer struct {
+	claim   event.Claim
+	verdict event.Verdict
+	err     error // of this claim alone: the nodes of a cluster fail one by one
+}
+
+// OpenRedis returns a store on the Redis that url names, in one of the forms
+//
+//	redis://user:password@host:6379/0
+//	redis+sentinel://user:password@host1:26379,host2:26379/0?master_name=NAME
+//	redis+cluster://user:password@host1:6379,host2:6379
+//
+// or with rediss for TLS. User and password are those of Redis itself; Sentinels
+// that want some get sentinel_username and sentinel_password. Other parameters
+// are those of go-redis, such as pool_size. Dialing, reading and writing time out
+// after 2 s each unless the parameters say otherwise, and end with the context.
+//
+// Every key starts with namespace and a colon. OpenRedis connects to nothing: use
+// Ping for that. It switches off the log of go-redis, in the whole process. It
+// returns ErrURL, without any part of the URL in its text.
+func OpenRedis(url, namespace string) (*Redis, error) {
+	client, err := newClient(url)
+	if err != nil {
+		return nil, err
+	}
+	// It writes every failed dial to standard error, past our logger and in floods,
+	// and returns the same errors to us. It has no other switch than this global.
+	logging.Disable()
+
+	r := &Redis{client: client, prefix: namespace + ":claim:"}
+	r.claims = batch.New(maxClaims, r.claimAll)
+	return r, nil
+}
+
+// Ping reports whether Redis answers.
+func (r *Redis) Ping(ctx context.Context) error {
+	if err := r.client.Ping(ctx).Err(); err != nil {
+		return fmt.Errorf("ping Redis: %w", err)
+	}
+	return nil
+}
+
+// Close closes all connections. Calls that are under way fail.
+func (r *Redis) Close() error {
+	if err := r.client.Close(); err != nil {
+		return fmt.Errorf("close Redis: %w", err)
+	}
+	return nil
+}
+
+// Claim asks to deliver an event. It returns the verdict and the record as it is
+// now: with Granted and Inherited the caller's own, whose place and offset are
+// those of the first owner; with Busy the present owner's; with Delivered that of
+// the delivery. State, Offset and LeaseUntil of c do not matter.
+//
+// A repeated call with the same token gets the same verdict until the event is
+// delivered, and then Delivered.
+//
+// It returns ErrInvalid, or the error of Redis or of ctx; then it is unknown
+// whether the claim was made.
+func (r *Redis) Claim(ctx context.Context, c event.Claim, terms event.Terms) (event.Claim, event.Verdict, error) {
+	if err := checkClaim(c, terms); err != nil {
+		return event.Claim{}, 0, err
+	}
+	answer, err := r.claims.Do(ctx, claimCall{c, terms})
+	if err == nil {
+		err = answer.err
+	}
+	if err != nil {
+		return event.Claim{}, 0, fmt.Errorf("claim in Redis: %w", err)
+	}
+	return answer.claim, answer.verdict, nil
+}
+
+// Renew makes the lease of a claim last at least that long from now, and reports
+// whether the claim is still the token's and neither spooled nor delivered. A
+// lease that is over can be renewed as long as nobody has inherited the claim.
+func (r *Redis) Renew(ctx context.Context, key, token string, lease time.Duration) (bool, error) {
+	ok, err := r.ask(ctx, renewScript, r.prefix+key, token, lease.Milliseconds())
+	if err != nil {
+		return false, fmt.Errorf("renew claim in Redis: %w", err)
+	}
+	return ok, nil
+}
+
+// Spool notes that a claimed event is on the claimer's disk: from now on nobody
+// inherits the claim. It reports whether the claim is still the token's.
+func (r *Redis) Spool(ctx context.Context, key, token string) (bool, error) {
+	ok, err := r.ask(ctx, spoolScript, r.prefix+key, token)
+	if err != nil {
+		return false, fmt.Errorf("spool claim in Redis: %w", err)
+	}
+	return ok, nil
+}
+
+// Release forgets a claim, so that the next one is granted at once. It must be
+// called only when it is certain that the event is not in Kafka and will not be.
+// A claim that is delivered, or no longer the token's, is left as it is.
+func (r *Redis) Release(ctx context.Context, key, token string) error {
+	if _, err := r.ask(ctx, releaseScript, r.prefix+key, token); err != nil {
+		return fmt.Errorf("release claim in Redis: %w", err)
+	}
+	return nil
+}
+
+// Confirm notes that events are in Kafka, all in one round trip. It answers for
+// each, at the same index, true, or false if somebody else holds the claim by
+// now. A claim that Redis has lost is written anew.
+//
+// On an error nothing is answered for any of them. What was noted stays noted,
+// and the same call may be made again. It returns ErrInvalid before it notes any.
+func (r *Redis) Confirm(ctx context.Context, done []event.Delivery) ([]bool, error) {
+	if err := checkDeliveries(done); err != nil {
+		return nil, err
+	}
+	runs := make([]run, len(done))
+	for i, d := range done {
+		runs[i] = run{r.prefix + d.Key, []any{d.Token, d.Keep.Milliseconds(), d.Topic, d.Partition, d.Offset}}
+	}
+	oks := make([]bool, len(done))
+	for i, cmd := range r.runAll(ctx, confirmScript, runs) {
+		var err error
+		if oks[i], err = cmd.Bool(); err != nil {
+			return nil, fmt.Errorf("confirm claims in Redis: %w", err)
+		}
+	}
+	return oks, nil
+}
+
+// claimAll makes the claims of one group in one round trip.
+func (r *Redis) claimAll(ctx context.Context, calls []claimCall) ([]claimAnswer, error) {
+	ctx, cancel := context.WithTimeout(ctx, claimTimeout)
+	defer cancel()
+
+	runs := make([]run, len(calls))
+	for i, call := range calls {
+		runs[i] = run{r.prefix + call.claim.Key, claimArgs(call.claim, call.terms)}
+	}
+	answers := make([]claimAnswer, len(calls))
+	for i, cmd := range r.runAll(ctx, claimScript, runs) {
+		answers[i] = readClaim(calls[i].claim.Key, cmd)
+	}
+	return answers, nil
+}
+
+func claimArgs(c event.Claim, terms event.Terms) []any {
+	return []any{
+		c.Token, terms.Lease.Milliseconds(), terms.TakeoverWait.Milliseconds(), terms.Keep.Milliseconds(),
+		c.Replica, c.Topic, c.Partition, c.FromOffset,
+	}
+}

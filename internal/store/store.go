@@ -1,0 +1,76 @@
+// Package store remembers which events are claimed or delivered. It is what
+// makes "once" out of "at least once": whoever wants to deliver an event claims
+// it first, and of all who ask, one is granted it. Section 5 of the design is
+// the source of the rules.
+//
+// Redis serves any number of replicas, File serves one process that has none.
+// Both keep the same promises, and one test suite holds them to it:
+//
+//   - A claim is granted to one token at a time. After its lease, and after the
+//     wait that the next claimer asks for, it can be inherited, with the place
+//     and the offset of the first owner: the record of an attempt outlives its
+//     lease, so that its outcome can be read back. A spooled claim is never
+//     inherited while it is remembered.
+//   - A delivered event stays delivered. What was confirmed is remembered for at
+//     least the time to keep of the confirmation.
+//   - Every call may be repeated with the same token, by a caller or by a client
+//     library that lost the reply, and is answered as the first one was.
+//   - All times are those of one clock: the server's, or the local one of File.
+//     A Claim that is Granted or Inherited, and a Renew that succeeds, leave a
+//     lease that lasts at least as long as asked for, from when the call began.
+//   - Granted or Inherited is told only after the record is stored.
+//
+// What survives: File syncs every change to disk before it answers. Redis keeps
+// what its own persistence and replication keep: a master that fails over may
+// have forgotten its last second, and an eviction policy other than noeviction
+// may forget anything. Both show here as events that were never claimed.
+//
+// An event takes 353 bytes of Redis' memory while it is claimed and 321 once it is
+// delivered (Redis 7.0.15, a key of 69 characters), for as long as it is kept: a
+// million events take a third of a GB. In the file it takes 840 bytes.
+//
+// Nothing here makes a decision about Kafka, and no error holds a token, a
+// password or a key.
+package store
+
+import (
+	"errors"
+	"time"
+
+	"awareid-gateway/internal/event"
+)
+
+// The errors that a caller can tell apart. Any other error says that the store
+// could not be asked, or that its answer was lost: the outcome is unknown then,
+// and the call may be repeated.
+var (
+	// ErrLocked means that another process has the file open.
+	ErrLocked = errors.New("claim file is in use by another process")
+	// ErrFormat means that a file is not a claim file, or one of another version.
+	ErrFormat = errors.New("not a claim file of this version")
+	// ErrURL means that a Redis URL cannot be used.
+	ErrURL = errors.New("bad Redis URL")
+	// ErrInvalid means that a claim or a delivery lacks its key, its token or
+	// one of its times. Stored, it would break a promise of this package.
+	ErrInvalid = errors.New("incomplete claim")
+)
+
+// tick is the resolution of all stored times. A shorter time would be stored as
+// none, and a record that is kept for no time at all protects nothing.
+const tick = time.Millisecond
+
+func checkClaim(c event.Claim, terms event.Terms) error {
+	if c.Key == "" || c.Token == "" || terms.Lease < tick || terms.TakeoverWait < 0 || terms.Keep < tick {
+		return ErrInvalid
+	}
+	return nil
+}
+
+func checkDeliveries(done []event.Delivery) error {
+	for _, d := range done {
+		if d.Key == "" || d.Token == "" || d.Keep < tick {
+			return ErrInvalid
+		}
+	}
+	return nil
+}
