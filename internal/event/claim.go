@@ -27,6 +27,8 @@ type Claim struct {
 	Token   string // names one attempt; a repeated call with it changes nothing
 	State   State
 	Replica string // who claimed it, for an operator's eyes
+	Queue   string // the queue to look at beside the claim, see Ticket; "": none
+	Queued  bool   // somebody stands in that queue
 
 	Place
 	FromOffset int64     // the record cannot lie before this offset
@@ -66,3 +68,12 @@ const (
 	// Delivered: Kafka has it.
 	Delivered
 )
+
+// Ticket is a place in the queue of an operation. While events of an operation
+// wait in a spool, on whichever replica, those that come later wait behind
+// them.
+type Ticket struct {
+	Queue string    // see Event.QueueKey
+	ID    string    // unique
+	At    time.Time // when the event was received: earlier is ahead
+}

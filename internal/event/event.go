@@ -80,6 +80,14 @@ func (e Event) ClaimKey(webhookID string) string {
 	return webhookID + "/" + e.ID
 }
 
+// QueueKey names the queue of the event's operation, "" where it has none.
+func (e Event) QueueKey(webhookID string) string {
+	if e.OperationToken == "" {
+		return ""
+	}
+	return webhookID + "/" + e.OperationToken
+}
+
 // Sequence is the transaction number as a number, and false where there is
 // none or it is not a decimal one. Only numbers can show holes.
 func (e Event) Sequence() (uint64, bool) {

@@ -26,7 +26,8 @@ const (
 // server share the next round trip. It is safe for concurrent use.
 type Redis struct {
 	client redis.UniversalClient
-	prefix string
+	prefix string // of claims
+	queues string // prefix of queues
 	claims *batch.Group[claimCall, claimAnswer]
 }
 
@@ -64,7 +65,7 @@ func OpenRedis(url, namespace string) (*Redis, error) {
 	// and returns the same errors to us. It has no other switch than this global.
 	logging.Disable()
 
-	r := &Redis{client: client, prefix: namespace + ":claim:"}
+	r := &Redis{client: client, prefix: namespace + ":claim:", queues: namespace + ":queue:"}
 	r.claims = batch.New(maxClaims, r.claimAll)
 	return r, nil
 }
@@ -89,6 +90,8 @@ func (r *Redis) Close() error {
 // now: with Granted and Inherited the caller's own, whose place and offset are
 // those of the first owner; with Busy the present owner's; with Delivered that of
 // the delivery. State, Offset and LeaseUntil of c do not matter.
+//
+// Where c names a queue, Queued says whether somebody stands in it.
 //
 // A repeated call with the same token gets the same verdict until the event is
 // delivered, and then Delivered.
@@ -152,7 +155,7 @@ func (r *Redis) Confirm(ctx context.Context, done []event.Delivery) ([]bool, err
 	}
 	runs := make([]run, len(done))
 	for i, d := range done {
-		runs[i] = run{r.prefix + d.Key, []any{d.Token, d.Keep.Milliseconds(), d.Topic, d.Partition, d.Offset}}
+		runs[i] = run{key: r.prefix + d.Key, args: []any{d.Token, d.Keep.Milliseconds(), d.Topic, d.Partition, d.Offset}}
 	}
 	oks := make([]bool, len(done))
 	for i, cmd := range r.runAll(ctx, confirmScript, runs) {
@@ -171,13 +174,26 @@ func (r *Redis) claimAll(ctx context.Context, calls []claimCall) ([]claimAnswer,
 
 	runs := make([]run, len(calls))
 	for i, call := range calls {
-		runs[i] = run{r.prefix + call.claim.Key, claimArgs(call.claim, call.terms)}
+		runs[i] = run{key: r.prefix + call.claim.Key, args: claimArgs(call.claim, call.terms)}
+		if call.claim.Queue != "" {
+			runs[i].beside = r.queues + call.claim.Queue
+		}
 	}
 	answers := make([]claimAnswer, len(calls))
 	for i, cmd := range r.runAll(ctx, claimScript, runs) {
 		answers[i] = readClaim(calls[i].claim.Key, cmd)
+		answers[i].look(runs[i])
 	}
 	return answers, nil
+}
+
+// look notes whether somebody stands in the queue of the claim.
+func (a *claimAnswer) look(r run) {
+	if r.found == nil || a.err != nil {
+		return
+	}
+	there, err := r.found.Result()
+	a.claim.Queued, a.err = there > 0, err
 }
 
 func claimArgs(c event.Claim, terms event.Terms) []any {

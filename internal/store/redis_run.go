@@ -11,15 +11,18 @@ import (
 	"awareid-gateway/internal/event"
 )
 
-// run is one run of a script on one key.
+// run is one run of a script on one key, and a look at whether another key is
+// there in the same round trip.
 type run struct {
-	key  string
-	args []any
+	key    string
+	args   []any
+	beside string        // "": no look
+	found  *redis.IntCmd // 1 if it is there; nil without a look
 }
 
 // ask runs a script that answers yes or no.
 func (r *Redis) ask(ctx context.Context, script *redis.Script, key string, args ...any) (bool, error) {
-	return r.runAll(ctx, script, []run{{key, args}})[0].Bool()
+	return r.runAll(ctx, script, []run{{key: key, args: args}})[0].Bool()
 }
 
 // runAll runs a script on each key, in one round trip: in two where a server does
@@ -48,6 +51,9 @@ func (r *Redis) pipeline(ctx context.Context, eval eval, runs []run) []*redis.Cm
 	cmds := make([]*redis.Cmd, len(runs))
 	for i, run := range runs {
 		cmds[i] = eval(ctx, pipe, []string{run.key}, run.args...)
+		if run.beside != "" {
+			runs[i].found = pipe.Exists(ctx, run.beside)
+		}
 	}
 	// Each command has its own error, and that of Exec is merely the first.
 	_, _ = pipe.Exec(ctx)

@@ -1,0 +1,54 @@
+package store_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/alicebob/miniredis/v2"
+	"github.com/stretchr/testify/require"
+
+	"awareid-gateway/internal/event"
+	"awareid-gateway/internal/store"
+)
+
+func TestQueues(t *testing.T) {
+	server := miniredis.RunT(t)
+	redis, err := store.OpenRedis("redis://"+server.Addr(), "test")
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, redis.Close()) })
+	ctx, now := t.Context(), time.Now()
+	ticket := func(id string, after time.Duration) event.Ticket {
+		return event.Ticket{Queue: "w/op", ID: id, At: now.Add(after)}
+	}
+	early, late, elsewhere := ticket("a", 0), ticket("b", time.Millisecond), event.Ticket{Queue: "w/other", ID: "c", At: now}
+	queued := func(token string) bool {
+		c := attempt(token)
+		c.Key, c.Queue = "w/"+token, "w/op"
+		got, verdict, err := redis.Claim(ctx, c, terms)
+		require.NoError(t, err)
+		require.Equal(t, event.Granted, verdict)
+		return got.Queued
+	}
+
+	require.False(t, queued("1"), "an empty queue holds nobody up")
+	require.NoError(t, redis.Enqueue(ctx, []event.Ticket{late, elsewhere}, keep))
+	require.True(t, queued("2"))
+	require.NoError(t, redis.Enqueue(ctx, []event.Ticket{early}, keep))
+	for range 2 { // enqueued twice, it keeps its place
+		first, err := redis.First(ctx, []event.Ticket{early, late, elsewhere})
+		require.NoError(t, err)
+		require.Equal(t, []bool{true, false, true}, first)
+		require.NoError(t, redis.Enqueue(ctx, []event.Ticket{ticket("a", time.Hour), late}, keep))
+	}
+
+	require.NoError(t, redis.Dequeue(ctx, []event.Ticket{early, elsewhere}))
+	first, err := redis.First(ctx, []event.Ticket{late})
+	require.NoError(t, err)
+	require.Equal(t, []bool{true}, first)
+	require.NoError(t, redis.Dequeue(ctx, []event.Ticket{late}))
+	require.False(t, queued("3"))
+
+	require.NoError(t, redis.Enqueue(ctx, []event.Ticket{early}, time.Minute))
+	server.FastForward(time.Minute)
+	require.False(t, queued("4"), "nobody came back to keep the queue")
+}
