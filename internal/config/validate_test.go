@@ -173,7 +173,7 @@ func FuzzSecretsList(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, list string) {
-		secrets, err := config.ParseSecrets(list)
+		secrets, err := config.ParseSecrets(config.Secret(list))
 		if err != nil {
 			require.Nil(t, secrets)
 			require.Regexp(t, `^entry [0-9]+( has no secret|: what follows @ is no time in RFC 3339, such as 2026-12-31T00:00Z)$`, err.Error())

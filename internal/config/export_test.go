@@ -1,4 +1,0 @@
-package config
-
-// ParseSecrets lets the fuzz target reach the reader of a secrets list alone.
-var ParseSecrets = parseSecrets
