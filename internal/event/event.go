@@ -51,7 +51,7 @@ func Types() []string {
 type Event struct {
 	ID             string // 1–128 visible ASCII characters
 	Type           string // 1–128 of letters, digits, '.', '_', '-'
-	OperationToken string // "" where the platform names none
+	OperationToken string // at most 1024 bytes; "" where the platform names none
 	TransactionNum string // as written, without quotes; "" where there is none
 	Created        time.Time
 	Payload        []byte // the plaintext, byte for byte as the platform sent it

@@ -79,6 +79,7 @@ func TestParseRefuses(t *testing.T) {
 		"two ids, null first":  {`{"id":null,"id":"b"` + rest, "id: occurs twice"},
 		"two data":             {`{"id":"a","data":1,"data":2` + rest, "data: occurs twice"},
 		"two numbers in data":  {`{"id":"a","data":{"transactionNum":1,"transactionNum":2}` + rest, "transactionNum: occurs twice"},
+		"operation too long":   {`{"id":"a","operationToken":"` + strings.Repeat("x", event.MaxTokenBytes+1) + `"` + rest, "operationToken: "},
 		"type with a slash":    {`{"id":"i","type":"a/b","created":"2026-01-02T03:04:05Z"}`, "type: "},
 		"no type":              {`{"id":"i","created":"2026-01-02T03:04:05Z"}`, "type: "},
 		"no time":              {`{"id":"i","type":"a"}`, "created: "},

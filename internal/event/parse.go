@@ -13,8 +13,13 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// MaxNameBytes bounds an id, a type and a transaction number.
-const MaxNameBytes = 128
+const (
+	// MaxNameBytes bounds an id, a type and a transaction number.
+	MaxNameBytes = 128
+	// MaxTokenBytes bounds an operation token, which becomes a record's key and
+	// one of its headers.
+	MaxTokenBytes = 1024
+)
 
 // ErrMalformed says that a plaintext is no event. What wraps it names the
 // member that is wrong, never a value.
@@ -112,6 +117,8 @@ func (e Event) check() error {
 		return errors.New("id: wants 1 to 128 visible ASCII characters")
 	case !validName(e.Type, typeChar):
 		return errors.New("type: wants 1 to 128 letters, digits, '.', '_' or '-'")
+	case len(e.OperationToken) > MaxTokenBytes:
+		return errors.New("operationToken: longer than 1024 bytes")
 	}
 	return nil
 }

@@ -16,14 +16,14 @@ type addresses struct {
 // appends whom it saw, so the first address that is no trusted proxy is the
 // last one that somebody trustworthy saw.
 func (a addresses) client(peer netip.Addr, forwardedFor string) netip.Addr {
-	client := peer.Unmap()
+	client := plain(peer)
 	for contains(a.trusted, client) && forwardedFor != "" {
 		rest, last, found := cutLast(forwardedFor, ",")
 		hop, err := netip.ParseAddr(strings.TrimSpace(last))
 		if err != nil {
 			break
 		}
-		client = hop.Unmap()
+		client = plain(hop)
 		if forwardedFor = rest; !found {
 			break
 		}
@@ -46,8 +46,7 @@ func (a addresses) mayPost(client netip.Addr) bool {
 // proxy speaks for many; so, by all appearances, does a private address where
 // no proxy is configured.
 func (a addresses) limitable(peer netip.Addr) bool {
-	peer = peer.Unmap()
-	return !contains(a.trusted, peer) && !a.looksLikeProxy(peer)
+	return !contains(a.trusted, plain(peer)) && !a.looksLikeProxy(peer)
 }
 
 func (a addresses) looksLikeProxy(peer netip.Addr) bool {
@@ -66,10 +65,14 @@ func contains(prefixes []netip.Prefix, addr netip.Addr) bool {
 // site is what limits are counted by: an IPv4 address, or the /64 that one
 // subscriber has in IPv6.
 func site(addr netip.Addr) netip.Prefix {
-	addr = addr.Unmap()
+	addr = plain(addr)
 	bits := 32
 	if addr.Is6() {
 		bits = 64
 	}
-	return netip.PrefixFrom(addr.WithZone(""), bits).Masked()
+	return netip.PrefixFrom(addr, bits).Masked()
 }
+
+// plain is the form of an address that prefixes are compared with: they match
+// neither IPv4 that is written as IPv6 nor an address with a zone.
+func plain(addr netip.Addr) netip.Addr { return addr.Unmap().WithZone("") }

@@ -35,8 +35,8 @@ type AdminOptions struct {
 // Admin is the listener for operators: probes and metrics.
 type Admin struct {
 	opts     AdminOptions
-	app      *fiber.App
-	probes   *fiber.App
+	main     door
+	probes   door
 	stopping atomic.Bool
 }
 
@@ -45,13 +45,11 @@ const askTimeout = 2 * time.Second
 
 // NewAdmin returns a listener that does not listen yet.
 func NewAdmin(opts AdminOptions) *Admin {
-	a := &Admin{opts: opts}
-	a.probes = newAdminApp()
-	a.routeProbes(a.probes)
-	a.app = newAdminApp()
-	a.app.Use(a.checkHost, a.checkToken)
-	a.routeProbes(a.app)
-	a.app.Get("/metrics", adaptor.HTTPHandler(promhttp.HandlerFor(opts.Gatherer, promhttp.HandlerOpts{})))
+	a := &Admin{opts: opts, main: door{app: newAdminApp()}, probes: door{app: newAdminApp()}}
+	a.routeProbes(a.probes.app)
+	a.main.app.Use(a.checkHost, a.checkToken)
+	a.routeProbes(a.main.app)
+	a.main.app.Get("/metrics", adaptor.HTTPHandler(promhttp.HandlerFor(opts.Gatherer, promhttp.HandlerOpts{})))
 	return a
 }
 
@@ -64,10 +62,10 @@ func newAdminApp() *fiber.App {
 		BodyLimit:             64 << 10,
 		Network:               fiber.NetworkTCP,
 		ErrorHandler: func(c *fiber.Ctx, err error) error {
-			return asProblem(err).write(c)
+			asProblem(err).write(c.Context())
+			return nil
 		},
 	})
-	app.Server().NoDefaultServerHeader = true
 	app.Server().CloseOnShutdown = true
 	app.Server().Logger = discardLogger{}
 	return app
@@ -107,14 +105,16 @@ var (
 )
 
 // checkHost keeps a web page that had its name rebound to our address from
-// reading the admin listener through a browser.
+// reading the admin listener through a browser. The page can add headers of its
+// own, so X-Forwarded-Host, which Fiber's Hostname prefers, must not count.
 func (a *Admin) checkHost(c *fiber.Ctx) error {
-	host := c.Hostname()
+	host := string(c.Request().Header.Host())
 	if name, _, err := net.SplitHostPort(host); err == nil {
 		host = name
 	}
-	host = strings.Trim(strings.ToLower(host), "[]")
-	if host == "localhost" || slices.Contains(a.opts.Hosts, host) {
+	host = strings.Trim(host, "[]")
+	isHost := func(name string) bool { return strings.EqualFold(name, host) }
+	if isHost("localhost") || slices.ContainsFunc(a.opts.Hosts, isHost) {
 		return c.Next()
 	}
 	if _, err := netip.ParseAddr(host); err == nil {
@@ -127,26 +127,29 @@ func (a *Admin) checkToken(c *fiber.Ctx) error {
 	if a.opts.Token == "" {
 		return c.Next()
 	}
-	given, _ := strings.CutPrefix(c.Get(fiber.HeaderAuthorization), "Bearer ")
+	given, bearer := strings.CutPrefix(c.Get(fiber.HeaderAuthorization), "Bearer ")
 	got, want := sha256.Sum256([]byte(given)), sha256.Sum256([]byte(a.opts.Token))
-	if subtle.ConstantTimeCompare(got[:], want[:]) != 1 {
+	if !bearer || subtle.ConstantTimeCompare(got[:], want[:]) != 1 {
+		c.Set(fiber.HeaderWWWAuthenticate, "Bearer")
 		return errToken
 	}
 	return c.Next()
 }
 
-// Serve answers everything on a listener until Shutdown.
-func (a *Admin) Serve(l net.Listener) error { return a.app.Listener(l) }
+// Serve answers everything on a listener, which it closes, until Shutdown; after
+// that it returns at once.
+func (a *Admin) Serve(l net.Listener) error { return a.main.serve(l) }
 
-// ServeProbes answers the two probes alone, without a token, for a kubelet.
-func (a *Admin) ServeProbes(l net.Listener) error { return a.probes.Listener(l) }
+// ServeProbes answers the two probes alone, without a token, for a kubelet. It
+// ends as Serve does.
+func (a *Admin) ServeProbes(l net.Listener) error { return a.probes.serve(l) }
 
 // Shutdown ends both, when the context ends at the latest.
 func (a *Admin) Shutdown(ctx context.Context) error {
-	if err := a.app.ShutdownWithContext(ctx); err != nil {
+	if err := a.main.stop(ctx); err != nil {
 		return fmt.Errorf("stop the admin listener: %w", err)
 	}
-	if err := a.probes.ShutdownWithContext(ctx); err != nil {
+	if err := a.probes.stop(ctx); err != nil {
 		return fmt.Errorf("stop the probe listener: %w", err)
 	}
 	return nil

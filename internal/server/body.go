@@ -3,9 +3,11 @@ package server
 import (
 	"errors"
 	"io"
-	"net"
 	"os"
+	"strings"
 	"sync/atomic"
+
+	"github.com/valyala/fasthttp"
 )
 
 // budget bounds the bytes of all bodies in memory together. Bytes count from
@@ -85,12 +87,18 @@ func grow(body []byte, capacity int, b *budget) ([]byte, bool) {
 
 func readProblem(err error) error {
 	var p *problem
-	var netErr net.Error
 	switch {
 	case errors.As(err, &p):
 		return p
-	case errors.Is(err, os.ErrDeadlineExceeded), errors.As(err, &netErr) && netErr.Timeout():
+	case isTimeout(err):
 		return errSlow
 	}
 	return errCut
+}
+
+// isTimeout knows the three ways in which a body's stream says so. The last is
+// fasthttp.ErrBrokenChunk's, which hides what it wraps, but not its words.
+func isTimeout(err error) bool {
+	return errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, fasthttp.ErrTimeout) ||
+		strings.HasSuffix(err.Error(), os.ErrDeadlineExceeded.Error())
 }

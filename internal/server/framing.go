@@ -3,21 +3,25 @@ package server
 import "bytes"
 
 // wellFramed reports whether a request's header lines leave no doubt about
-// where its body ends (RFC 9112, sections 5.2 and 6): no folded line, at most
-// one Content-Length, no coding but a single chunked, and never both. Where a
-// proxy in front and the server behind read such lines differently, one of
-// them takes part of a body for a request.
+// where it and its body end (RFC 9112, sections 2.2, 5 and 6): every line ends
+// in CRLF and is not folded, there is at most one Content-Length, no coding but
+// a single chunked, and never both. Where a proxy in front and the server behind
+// read such lines differently, one of them takes part of a body for a request.
 //
-// raw is the header section without the request line.
+// raw is the header section without the request line. That there is one Host,
+// fasthttp sees to.
 func wellFramed(raw []byte) bool {
 	lengths, codings := 0, 0
 	for line := range bytes.Lines(raw) {
-		line = bytes.TrimSuffix(bytes.TrimSuffix(line, []byte("\n")), []byte("\r"))
+		line, terminated := bytes.CutSuffix(line, []byte("\r\n"))
+		if !terminated || bytes.ContainsAny(line, "\r\x00") {
+			return false
+		}
 		if len(line) == 0 {
 			continue
 		}
 		name, value, found := bytes.Cut(line, []byte(":"))
-		if !found || len(name) == 0 || bytes.ContainsAny(name, " \t\r\x00") {
+		if !found || len(name) == 0 || bytes.ContainsAny(name, " \t") {
 			return false // folded, or white space before the colon (section 5.1)
 		}
 		switch {

@@ -4,6 +4,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"time"
 
 	lru "github.com/hashicorp/golang-lru/v2"
 	"golang.org/x/time/rate"
@@ -111,7 +112,7 @@ func newRates(perSecond int) (*rates, error) {
 	return &rates{perSecond: perSecond, buckets: buckets}, err
 }
 
-func (r *rates) allow(from netip.Prefix) bool {
+func (r *rates) allow(from netip.Prefix, now time.Time) bool {
 	if r == nil {
 		return true
 	}
@@ -122,5 +123,5 @@ func (r *rates) allow(from netip.Prefix) bool {
 			bucket = first
 		}
 	}
-	return bucket.Allow()
+	return bucket.AllowN(now, 1)
 }

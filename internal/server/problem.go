@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/gofiber/fiber/v2"
+	"github.com/valyala/fasthttp"
 
 	"awareid-gateway/internal/dispatch"
 )
@@ -65,28 +66,26 @@ func unsettled(err error) *problem {
 }
 
 // write answers with the problem document.
-func (p *problem) write(c *fiber.Ctx) error {
+func (p *problem) write(ctx *fasthttp.RequestCtx) {
 	if p.hangUp {
-		c.Context().SetConnectionClose()
+		ctx.SetConnectionClose()
 	}
+	header := &ctx.Response.Header
 	if p.retryAfter > 0 {
-		c.Set(fiber.HeaderRetryAfter, strconv.Itoa(int(p.retryAfter/time.Second)))
+		header.Set(fiber.HeaderRetryAfter, strconv.Itoa(int(p.retryAfter/time.Second)))
 	}
 	if p.status == fiber.StatusMethodNotAllowed {
-		c.Set(fiber.HeaderAllow, fiber.MethodPost)
+		header.Set(fiber.HeaderAllow, fiber.MethodPost)
 	}
-	body, err := json.Marshal(struct {
+	body, _ := json.Marshal(struct { // strings and a number: it cannot fail
 		Type   string `json:"type"`
 		Title  string `json:"title"`
 		Status int    `json:"status"`
 		Detail string `json:"detail,omitempty"`
 	}{"about:blank", p.title, p.status, p.detail})
-	if err != nil {
-		return err
-	}
-	c.Status(p.status)
-	c.Set(fiber.HeaderContentType, "application/problem+json")
-	return c.Send(body)
+	ctx.SetStatusCode(p.status)
+	ctx.SetContentType("application/problem+json")
+	ctx.SetBody(body)
 }
 
 // asProblem turns what Fiber and fasthttp report into one of ours. Their own
@@ -111,7 +110,7 @@ func asProblem(err error) *problem {
 		return errTooLarge
 	case fiber.StatusRequestHeaderFieldsTooLarge:
 		return errHeaderSize
-	case fiber.StatusBadRequest:
+	case fiber.StatusBadRequest, fiber.StatusBadGateway: // the latter: the connection broke
 		return errSyntax
 	}
 	return errInternal

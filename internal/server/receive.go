@@ -7,10 +7,12 @@ import (
 	"errors"
 	"net/netip"
 	"runtime/debug"
+	"slices"
 	"strconv"
 	"time"
 
 	"github.com/gofiber/fiber/v2"
+	"github.com/valyala/fasthttp"
 
 	"awareid-gateway/internal/decrypt"
 	"awareid-gateway/internal/dispatch"
@@ -18,8 +20,23 @@ import (
 	"awareid-gateway/internal/verify"
 )
 
+// framed turns away what is framed ambiguously. It stands in front of Fiber,
+// which answers methods that it does not know by itself, ahead of every handler.
+func (s *Server) framed(next fasthttp.RequestHandler) fasthttp.RequestHandler {
+	return func(ctx *fasthttp.RequestCtx) {
+		switch {
+		case !wellFramed(ctx.Request.Header.RawHeaders()):
+			s.turnAway(ctx, errFraming)
+		case !slices.Contains(fiber.DefaultMethods, string(ctx.Method())):
+			s.turnAway(ctx, errMethod)
+		default:
+			next(ctx)
+		}
+	}
+}
+
 // guard stands in front of every route: it keeps a panic to its request, and
-// turns away what is framed ambiguously or comes from a wrong address.
+// turns away what comes from a wrong address or too fast.
 func (s *Server) guard(c *fiber.Ctx) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
@@ -27,14 +44,11 @@ func (s *Server) guard(c *fiber.Ctx) (err error) {
 			err = errInternal
 		}
 	}()
-	if !wellFramed(c.Request().Header.RawHeaders()) {
-		return errFraming
-	}
 	client := s.addresses.client(peerAddr(c), forwardedFor(c))
 	if !s.addresses.mayPost(client) {
 		return errAddress
 	}
-	if s.addresses.limitable(client) && !s.rates.allow(site(client)) {
+	if s.addresses.limitable(client) && !s.rates.allow(site(client), s.opts.Now()) {
 		return errRate
 	}
 	return c.Next()
@@ -53,10 +67,14 @@ func peerAddr(c *fiber.Ctx) netip.Addr {
 
 // refuse answers whatever a handler, Fiber or fasthttp refuses.
 func (s *Server) refuse(c *fiber.Ctx, err error) error {
-	p := asProblem(err)
+	s.turnAway(c.Context(), asProblem(err))
+	return nil
+}
+
+func (s *Server) turnAway(ctx *fasthttp.RequestCtx, p *problem) {
 	s.metrics.refusals.WithLabelValues(p.cause).Inc()
 	s.metrics.answers.WithLabelValues(strconv.Itoa(p.status)).Inc()
-	return p.write(c)
+	p.write(ctx)
 }
 
 // receive is the way of one callback.
@@ -70,15 +88,21 @@ func (s *Server) receive(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
+	ours := true // the body; later the dispatcher's
 	release := func() { s.bodies.give(int64(cap(body))) }
+	defer func() {
+		if ours {
+			release()
+		}
+	}()
 	opened, err := s.authenticate(c, h, body)
 	if refused := (*problem)(nil); errors.As(err, &refused) {
-		release()
 		return refused
 	}
+	e, reason := s.read(opened, err, received)
+	ours = false
 	ctx, cancel := context.WithTimeout(context.Background(), s.opts.Limits.RequestTimeout)
 	defer cancel()
-	e, reason := s.read(opened, err, received)
 	if reason != "" {
 		return s.quarantine(ctx, c, h, dispatch.Suspect{
 			Body: body, WebhookID: h.ID, Reason: reason, ReceivedAt: received, Release: release,

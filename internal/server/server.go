@@ -83,7 +83,7 @@ type Options struct {
 // Server is the public listener.
 type Server struct {
 	opts      Options
-	app       *fiber.App
+	door      door
 	hooks     map[string]*hook
 	addresses addresses
 	rates     *rates
@@ -129,7 +129,7 @@ func New(opts Options) (*Server, error) {
 			return nil, fmt.Errorf("webhook %s: %w", w.ID, err)
 		}
 	}
-	s.app = s.newApp()
+	s.door.app = s.newApp()
 	return s, nil
 }
 
@@ -171,8 +171,8 @@ func (s *Server) newApp() *fiber.App {
 		Network:                      fiber.NetworkTCP,
 	})
 	fast := app.Server()
+	fast.Handler = s.framed(fast.Handler)
 	fast.CloseOnShutdown = true
-	fast.NoDefaultServerHeader = true
 	fast.Logger = discardLogger{} // fasthttp's lines quote the request
 	app.Use(s.guard)
 	app.All(Path, s.receive)
@@ -187,16 +187,17 @@ func (discardLogger) Printf(string, ...any) {}
 
 var _ fasthttp.Logger = discardLogger{}
 
-// Serve answers on a listener until Shutdown.
+// Serve answers on a listener, which it closes, until Shutdown; after that it
+// returns at once. It may be called once.
 func (s *Server) Serve(l net.Listener) error {
 	s.listener.Listener = l
-	return s.app.Listener(s.listener)
+	return s.door.serve(s.listener)
 }
 
 // Shutdown stops accepting, waits for the requests that are under way, and
 // closes idle connections, until the context ends.
 func (s *Server) Shutdown(ctx context.Context) error {
-	if err := s.app.ShutdownWithContext(ctx); err != nil {
+	if err := s.door.stop(ctx); err != nil {
 		return fmt.Errorf("stop the public listener: %w", err)
 	}
 	return nil

@@ -89,6 +89,23 @@ func releasedIsFree(t *testing.T, f fixture) {
 	f.want(t, event.Granted, "c")
 }
 
+// What a first owner may have done is not forgotten because its successor gave up.
+func releasedInheritanceStays(t *testing.T, f fixture) {
+	f.want(t, event.Granted, "a")
+	f.pass(lease + wait + time.Second)
+	for _, token := range []string{"b", "c"} {
+		late := attempt(token)
+		late.FromOffset = 9000
+		got, verdict := f.mustClaim(t, late)
+		require.Equal(t, event.Inherited, verdict)
+		require.Equal(t, attempt("a").FromOffset, got.FromOffset)
+		f.release(t, token)
+		f.release(t, token)
+	}
+	f.want(t, event.Inherited, "d")
+	f.want(t, event.Busy, "e")
+}
+
 func onlyOwnIsReleased(t *testing.T, f fixture) {
 	f.want(t, event.Granted, "a")
 	f.release(t, "b")

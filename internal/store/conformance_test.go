@@ -101,6 +101,7 @@ func TestConformance(t *testing.T) {
 		"many deliveries are confirmed at once":       manyAtOnce,
 		"a confirmation makes up for a lost record":   lostRecord,
 		"a released claim is free":                    releasedIsFree,
+		"a released inheritance stays one":            releasedInheritanceStays,
 		"only an open claim of one's own is released": onlyOwnIsReleased,
 		"a record outlives its lease":                 recordOutlivesLease,
 		"times to keep only grow":                     keepOnlyGrows,

@@ -88,6 +88,10 @@ func (t *table) release(key, token string) (bool, error) {
 	if r == nil || err != nil || r.Token != token || r.State == event.Done {
 		return false, err
 	}
+	if r.Inherited { // what its first owner did is still to be found out
+		r.State, r.LeaseUntil = event.Claimed, 0
+		return true, t.save(key, r, r.Expires)
+	}
 	return true, t.remove(key, r)
 }
 

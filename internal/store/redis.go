@@ -133,8 +133,10 @@ func (r *Redis) Spool(ctx context.Context, key, token string) (bool, error) {
 	return ok, nil
 }
 
-// Release forgets a claim, so that the next one is granted at once. It must be
-// called only when it is certain that the event is not in Kafka and will not be.
+// Release gives a claim up, so that the next one is granted at once, or inherited
+// at once if this one was inherited: then only the first owner's place in Kafka
+// tells what became of the event. It must be called only when it is certain that
+// the token's own attempt did not bring the event to Kafka and will not.
 // A claim that is delivered, or no longer the token's, is left as it is.
 func (r *Redis) Release(ctx context.Context, key, token string) error {
 	if _, err := r.ask(ctx, releaseScript, r.prefix+key, token); err != nil {

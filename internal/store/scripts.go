@@ -92,9 +92,15 @@ keep(kept)
 return 1
 `)
 
-// releaseScript answers 1 if it deleted the claim.
+// releaseScript answers 1 if the token gave the claim up. An inherited one stays,
+// open for the next to inherit: what its first owner did is still to be found out.
 var releaseScript = redis.NewScript(prelude + `
-local r = redis.call('HMGET', key, 't', 's')
+local r = redis.call('HMGET', key, 't', 's', 'v')
 if r[1] ~= ARGV[1] or r[2] == 'done' then return 0 end
-return redis.call('DEL', key)
+if r[3] then
+  redis.call('HSET', key, 's', 'claimed', 'u', 0)
+else
+  redis.call('DEL', key)
+end
+return 1
 `)

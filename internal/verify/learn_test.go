@@ -100,8 +100,9 @@ func TestVerifyChangedHeaderNeedsNoDiscovery(t *testing.T) {
 
 func TestVerifyDiscoveryIsFreeUntilSomethingIsLearnt(t *testing.T) {
 	v := newVerifier(t, verify.Options{})
-	for range 2 * verify.DiscoveryBurst {
-		_, err := v.Verify(headers("S", forged), payload)
+	large := make([]byte, verify.DiscoveryBurst)
+	for range 3 {
+		_, err := v.Verify(headers("S", forged), large)
 		require.ErrorIs(t, err, verify.ErrNoValidSignature)
 	}
 	_, err := v.Verify(usual.headers(t), payload)
@@ -138,13 +139,34 @@ func TestVerifyDiscoveryIsRateLimited(t *testing.T) {
 	require.NoError(t, err, "and then it is known")
 }
 
-// drain uses up what v may spend on discovery.
+// drain uses up what v may spend on discovery, with payloads that fit into what
+// is left.
 func drain(t *testing.T, v *verify.Verifier) {
 	t.Helper()
-	for range verify.DiscoveryBurst {
+	for size := verify.DiscoveryBurst / 2; ; size /= 2 {
+		for range 4 {
+			_, err := v.Verify(headers("S", forged), make([]byte, size))
+			require.ErrorIs(t, err, verify.ErrNoValidSignature)
+		}
+		if size == 0 {
+			return
+		}
+	}
+}
+
+// Many small forgeries leave room for a genuine change of scheme.
+func TestVerifyManyForgeriesDoNotStopDiscovery(t *testing.T) {
+	v := newVerifier(t, verify.Options{})
+	_, err := v.Verify(usual.headers(t), payload)
+	require.NoError(t, err)
+	for range 1000 {
 		_, err := v.Verify(headers("S", forged), payload)
 		require.ErrorIs(t, err, verify.ErrNoValidSignature)
 	}
+	changed := usual
+	changed.hash = verify.SHA512
+	_, err = v.Verify(changed.headers(t), payload)
+	require.NoError(t, err)
 }
 
 func TestOnLearn(t *testing.T) {

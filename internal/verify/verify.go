@@ -35,12 +35,14 @@ var (
 	ErrExpiredSecret    = errors.New("signature is valid, but its secret has expired")
 )
 
-// While something is known about how the platform signs, a request that fails
-// may try other schemes only at this rate: forged requests must not make us
-// compute a MAC for each secret, form and hash.
+// While something is known about how the platform signs, requests that fail
+// may have so many bytes hashed under other schemes. It is bytes that are
+// counted: forged requests must not buy much work with large bodies, nor keep a
+// genuine request from being recognized by being many.
 const (
-	discoveryRate  rate.Limit = 5 // requests a second
-	discoveryBurst            = 20
+	discoveryRate  rate.Limit = 16 << 20 // bytes a second
+	discoveryBurst            = 16 << 20
+	discoveryFixed            = 256 // what a MAC costs beside its payload
 )
 
 // Headers yields each header's name and value. Both belong to the request and
@@ -152,16 +154,15 @@ func (v *Verifier) Verify(h Headers, payload []byte) (Match, error) {
 // discover tries all that Verify has not: schemes that are not known for a
 // secret, and secrets that have ended, so that the operator hears of those.
 func (v *Verifier) discover(a *attempt, payload []byte, last *knowledge, now time.Time) (Match, error) {
-	err, allowed := ErrNoValidSignature, last == nil
+	err := ErrNoValidSignature
 	for s := range v.ordered(last) {
 		for scheme := range s.signers {
 			if !a.worthwhile(s, scheme) {
 				continue
 			}
-			if !allowed && !v.discovery.AllowN(now, 1) {
+			if last != nil && !v.discovery.AllowN(now, min(len(payload)+discoveryFixed, discoveryBurst)) {
 				return Match{}, err
 			}
-			allowed = true
 			switch c := a.try(s, scheme, payload); {
 			case c != nil && s.liveAt(now):
 				return v.accept(s, scheme, c, now), nil

@@ -1,0 +1,109 @@
+package server_test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"testing"
+	"testing/iotest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"awareid-gateway/internal/server"
+)
+
+const bodyLimit = 100_000
+
+func TestReadBody(t *testing.T) {
+	for _, size := range []int{0, 1, 4095, 4096, 4097, 8192, bodyLimit - 1, bodyLimit} {
+		want := bytes.Repeat([]byte("b"), size)
+		for name, wrap := range map[string]func(io.Reader) io.Reader{
+			"at once": func(r io.Reader) io.Reader { return r }, "by halves": iotest.HalfReader, "EOF with the data": iotest.DataErrReader,
+		} {
+			for _, announced := range []int{size, -1} {
+				t.Run(fmt.Sprint(size, " ", name, " ", announced), func(t *testing.T) {
+					body, taken, err := server.ReadBody(wrap(bytes.NewReader(want)), announced, bodyLimit, 1<<20)
+					require.NoError(t, err)
+					require.Equal(t, string(want), string(body))
+					require.EqualValues(t, cap(body), taken, "what counts is what is held")
+					require.LessOrEqual(t, cap(body), max(4096, 2*size), "memory follows what arrived")
+				})
+			}
+		}
+	}
+}
+
+// TestReadBodyLeavesTheNextRequestAlone: what follows an announced body stays
+// unread.
+func TestReadBodyLeavesTheNextRequestAlone(t *testing.T) {
+	r := bytes.NewReader(bytes.Repeat([]byte("b"), 20_000))
+	body, _, err := server.ReadBody(r, 10_000, bodyLimit, 1<<20)
+	require.NoError(t, err)
+	require.Len(t, body, 10_000)
+	require.Equal(t, 10_000, r.Len())
+}
+
+func TestBodiesThatCannotBeRead(t *testing.T) {
+	some := func(n int, err error) io.Reader {
+		return io.MultiReader(bytes.NewReader(make([]byte, n)), iotest.ErrReader(err))
+	}
+	slow := &net.OpError{Op: "read", Err: os.ErrDeadlineExceeded}
+	for name, tc := range map[string]struct {
+		r         io.Reader
+		announced int
+		budget    int64
+		want      string
+	}{
+		"announced too large":       {iotest.ErrReader(errors.New("must not be read")), bodyLimit + 1, 1 << 20, "too_large"},
+		"one byte too large":        {some(bodyLimit+1, io.EOF), -1, 1 << 20, "too_large"},
+		"without an end":            {some(1<<30, io.EOF), -1, 1 << 20, "too_large"},
+		"cut":                       {some(9_999, io.EOF), 10_000, 1 << 20, "cut_body"},
+		"cut before the first byte": {some(0, io.EOF), 10_000, 1 << 20, "cut_body"},
+		"cut by the network":        {some(5_000, errors.New("reset")), 10_000, 1 << 20, "cut_body"},
+		"cut in a chunk":            {some(5_000, io.ErrUnexpectedEOF), -1, 1 << 20, "cut_body"},
+		"slow":                      {some(5_000, slow), 10_000, 1 << 20, "slow"},
+		"slow in chunks":            {some(5_000, slow), -1, 1 << 20, "slow"},
+		"no budget at all":          {some(1, nil), 1, 0, "body_budget"},
+		"no budget to grow":         {some(10_000, io.EOF), 10_000, 10_000, "body_budget"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			body, taken, err := server.ReadBody(tc.r, tc.announced, bodyLimit, tc.budget)
+			require.EqualError(t, err, tc.want)
+			require.Nil(t, body)
+			require.Zero(t, taken)
+		})
+	}
+}
+
+// TestTheBudgetIsFreeAfterEveryKindOfEnding, through the whole server.
+func TestTheBudgetIsFreeAfterEveryKindOfEnding(t *testing.T) {
+	b := newBackend(t)
+	g := b.serve(t, func(s *setUp) { s.Limits.RequestsPerWebhook = 2 })
+	_, event := newEvent()
+	large, raw := g.signed(t, padded(event, 40_000)), g.valid(t)
+	for _, tc := range []struct {
+		raw  string
+		want int
+	}{
+		{large[:len(large)-1] + "x", 401}, {large, 200}, {large, 200}, {large, 429}, {raw, 429},
+		{post(server.Path, http.Header{}, make([]byte, 60_000)), 401},
+		{chunked(server.Path, http.Header{}, make([]byte, 70_000), 1000), 413},
+		{strings.TrimSuffix(chunked(server.Path, http.Header{}, make([]byte, 60_000), 1000), "0\r\n\r\n") + "x\r\n", 400},
+	} {
+		c := g.dial(t)
+		go c.send(tc.raw)
+		require.Equal(t, tc.want, c.answer(t).status)
+		g.eventually(t, "gateway_body_bytes", 0)
+	}
+	c := g.dial(t)
+	c.send(chunked(server.Path, http.Header{}, make([]byte, 60_000), 1000)[:30_000])
+	require.Eventually(t, func() bool { return g.metric("gateway_body_bytes") > 0 }, 10*time.Second, 5*time.Millisecond)
+	c.Close()
+	g.eventually(t, "gateway_body_bytes", 0)
+}

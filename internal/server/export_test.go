@@ -1,0 +1,23 @@
+package server
+
+import (
+	"io"
+	"net/netip"
+)
+
+var (
+	WellFramed = wellFramed
+	Site       = site
+)
+
+// Client is whom a gateway with these trusted proxies takes for the sender.
+func Client(trusted []netip.Prefix, peer netip.Addr, forwardedFor string) netip.Addr {
+	return addresses{trusted: trusted}.client(peer, forwardedFor)
+}
+
+// ReadBody reads with a budget of its own, and reports what is left taken.
+func ReadBody(r io.Reader, announced, limit int, budgetBytes int64) (body []byte, taken int64, err error) {
+	b := &budget{limit: budgetBytes}
+	body, err = readBody(r, announced, limit, b)
+	return body, b.used.Load(), err
+}
