@@ -19,8 +19,8 @@ func (a addresses) client(peer netip.Addr, forwardedFor string) netip.Addr {
 	client := plain(peer)
 	for contains(a.trusted, client) && forwardedFor != "" {
 		rest, last, found := cutLast(forwardedFor, ",")
-		hop, err := netip.ParseAddr(strings.TrimSpace(last))
-		if err != nil {
+		hop, ok := parseHop(strings.TrimSpace(last))
+		if !ok {
 			break
 		}
 		client = plain(hop)
@@ -29,6 +29,15 @@ func (a addresses) client(peer netip.Addr, forwardedFor string) netip.Addr {
 		}
 	}
 	return client
+}
+
+// parseHop reads an address, which some proxies write with a port.
+func parseHop(s string) (netip.Addr, bool) {
+	if addr, err := netip.ParseAddr(s); err == nil {
+		return addr, true
+	}
+	withPort, err := netip.ParseAddrPort(s)
+	return withPort.Addr(), err == nil
 }
 
 func cutLast(s, sep string) (before, after string, found bool) {
@@ -43,15 +52,21 @@ func (a addresses) mayPost(client netip.Addr) bool {
 }
 
 // limitable says whether a limit per address may hold a peer back. A trusted
-// proxy speaks for many; so, by all appearances, does a private address where
-// no proxy is configured.
+// proxy speaks for many; so, by all appearances, does an address that is not
+// of the internet where no proxy is configured.
 func (a addresses) limitable(peer netip.Addr) bool {
 	return !contains(a.trusted, plain(peer)) && !a.looksLikeProxy(peer)
 }
 
 func (a addresses) looksLikeProxy(peer netip.Addr) bool {
-	return len(a.trusted) == 0 && peer.Unmap().IsPrivate()
+	peer = peer.Unmap()
+	local := peer.IsPrivate() || peer.IsLoopback() || peer.IsLinkLocalUnicast() || sharedSpace.Contains(peer)
+	return len(a.trusted) == 0 && local
 }
+
+// sharedSpace is what carriers and clouds use between themselves and their
+// customers (RFC 6598).
+var sharedSpace = netip.MustParsePrefix("100.64.0.0/10")
 
 func contains(prefixes []netip.Prefix, addr netip.Addr) bool {
 	for _, p := range prefixes {

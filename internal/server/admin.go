@@ -5,10 +5,12 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/netip"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -30,6 +32,7 @@ type AdminOptions struct {
 	Hosts    []string // Host header values beside loopback names and addresses
 	Checks   []Check
 	Gatherer prometheus.Gatherer
+	Log      *slog.Logger
 }
 
 // Admin is the listener for operators: probes and metrics.
@@ -38,6 +41,9 @@ type Admin struct {
 	main     door
 	probes   door
 	stopping atomic.Bool
+
+	mu     sync.Mutex
+	ailing map[string]bool // checks that failed when they were asked last
 }
 
 // askTimeout bounds one readiness answer.
@@ -86,7 +92,9 @@ func (a *Admin) ready(c *fiber.Ctx) error {
 	checks := make(map[string]string, len(a.opts.Checks)+1)
 	for _, check := range a.opts.Checks {
 		checks[check.Name] = "ok"
-		if check.Ask(ctx) != nil {
+		err := check.Ask(ctx)
+		a.note(check.Name, err)
+		if err != nil {
 			checks[check.Name], code, summary = "unavailable", fiber.StatusServiceUnavailable, "unavailable"
 		}
 	}
@@ -94,6 +102,19 @@ func (a *Admin) ready(c *fiber.Ctx) error {
 		code, summary = fiber.StatusServiceUnavailable, "stopping"
 	}
 	return c.Status(code).JSON(fiber.Map{"status": summary, "checks": checks})
+}
+
+// note logs when a check begins to fail and when it ends to.
+func (a *Admin) note(name string, err error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	switch ails := err != nil; {
+	case ails && !a.ailing[name]:
+		a.opts.Log.Warn("not ready", "check", name, "error", err)
+	case !ails && a.ailing[name]:
+		a.opts.Log.Info("ready again", "check", name)
+	}
+	a.ailing[name] = err != nil
 }
 
 // Stopping makes readiness fail, so that a load balancer turns elsewhere.

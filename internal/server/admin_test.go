@@ -1,11 +1,14 @@
 package server_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
+	"log/slog"
 	"net"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -21,6 +24,9 @@ const token = "canary-admin-token"
 func serveAdmin(t *testing.T, opts server.AdminOptions) (a *server.Admin, admin, probes *gateway) {
 	if opts.Gatherer == nil {
 		opts.Gatherer = prometheus.NewRegistry()
+	}
+	if opts.Log == nil {
+		opts.Log = slog.New(slog.DiscardHandler)
 	}
 	a = server.NewAdmin(opts)
 	serve := func(serve func(net.Listener) error) *gateway {
@@ -78,9 +84,10 @@ func TestReadiness(t *testing.T) {
 			return errors.Join(map[bool]error{false: errors.New("without a deadline")}[bounded], failing[name], ask(ctx))
 		}}
 	}
+	var log bytes.Buffer
 	a, admin, probes := serveAdmin(t, server.AdminOptions{Checks: []server.Check{
 		check("store", g.store.Ping), check("kafka", func(context.Context) error { return nil }),
-	}})
+	}, Log: slog.New(slog.NewTextHandler(&log, nil))})
 	ready := func(code int, want readiness) {
 		t.Helper()
 		for _, listener := range []*gateway{admin, probes} {
@@ -104,6 +111,8 @@ func TestReadiness(t *testing.T) {
 	ready(503, readiness{"unavailable", map[string]string{"store": "unavailable", "kafka": "ok"}})
 	b.redis.SetError("")
 	ready(200, readiness{"ok", map[string]string{"store": "ok", "kafka": "ok"}})
+	require.Equal(t, 3, strings.Count(log.String(), "not ready"), "once for each change")
+	require.Equal(t, 3, strings.Count(log.String(), "ready again"))
 	a.Stopping()
 	ready(503, readiness{"stopping", map[string]string{"store": "ok", "kafka": "ok"}})
 }

@@ -5,10 +5,13 @@ import (
 	"net/netip"
 )
 
-var (
-	WellFramed = wellFramed
-	Site       = site
-)
+var Site = site
+
+// WellFramed is what readFraming says of a header section.
+func WellFramed(raw []byte) bool {
+	_, ok := readFraming(raw)
+	return ok
+}
 
 // Client is whom a gateway with these trusted proxies takes for the sender.
 func Client(trusted []netip.Prefix, peer netip.Addr, forwardedFor string) netip.Addr {

@@ -1,52 +1,58 @@
 package server
 
-import "bytes"
+import (
+	"bytes"
+	"strconv"
+)
 
-// wellFramed reports whether a request's header lines leave no doubt about
-// where it and its body end (RFC 9112, sections 2.2, 5 and 6): every line ends
-// in CRLF and is not folded, there is at most one Content-Length, no coding but
-// a single chunked, and never both. Where a proxy in front and the server behind
+// framing is what the header lines say about the body: its length in bytes,
+// unknown for a chunked one.
+type framing struct{ length int64 }
+
+// unknown is the length of a chunked body.
+const unknown = -1
+
+func (f framing) hasBody() bool { return f.length != 0 }
+
+// readFraming is false where a request's header lines leave doubt about where
+// it and its body end (RFC 9112, sections 2.2, 5 and 6): every line ends in
+// CRLF and is not folded, there is at most one Content-Length, no coding but a
+// single chunked, and never both. Where a proxy in front and the server behind
 // read such lines differently, one of them takes part of a body for a request.
 //
 // raw is the header section without the request line. That there is one Host,
 // fasthttp sees to.
-func wellFramed(raw []byte) bool {
+func readFraming(raw []byte) (f framing, ok bool) {
 	lengths, codings := 0, 0
 	for line := range bytes.Lines(raw) {
 		line, terminated := bytes.CutSuffix(line, []byte("\r\n"))
 		if !terminated || bytes.ContainsAny(line, "\r\x00") {
-			return false
+			return f, false
 		}
 		if len(line) == 0 {
 			continue
 		}
 		name, value, found := bytes.Cut(line, []byte(":"))
 		if !found || len(name) == 0 || bytes.ContainsAny(name, " \t") {
-			return false // folded, or white space before the colon (section 5.1)
+			return f, false // folded, or white space before the colon (section 5.1)
 		}
 		switch {
 		case bytes.EqualFold(name, []byte("Content-Length")):
 			lengths++
-			if !isDigits(trim(value)) {
-				return false
+			n, err := strconv.ParseUint(string(trim(value)), 10, 63)
+			if err != nil {
+				return f, false
 			}
+			f.length = int64(n)
 		case bytes.EqualFold(name, []byte("Transfer-Encoding")):
 			codings++
 			if !bytes.EqualFold(trim(value), []byte("chunked")) {
-				return false
+				return f, false
 			}
+			f.length = unknown
 		}
 	}
-	return lengths+codings <= 1
+	return f, lengths+codings <= 1
 }
 
 func trim(value []byte) []byte { return bytes.Trim(value, " \t") }
-
-func isDigits(b []byte) bool {
-	for _, c := range b {
-		if c < '0' || c > '9' {
-			return false
-		}
-	}
-	return len(b) > 0
-}

@@ -1,9 +1,11 @@
 package server
 
 import (
+	"io"
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	lru "github.com/hashicorp/golang-lru/v2"
@@ -82,15 +84,43 @@ func peerOf(conn net.Conn) netip.Addr {
 	return peer.Addr()
 }
 
+// countedConn counts while it is open.
 type countedConn struct {
 	net.Conn
-	once   sync.Once
-	closed func()
+	once      sync.Once
+	closed    func()
+	lingering atomic.Bool
 }
 
+// linger makes Close wait a little for the peer to end. Where a connection is
+// closed with bytes unread, the peer's system may drop the answer that tells
+// why.
+func (c *countedConn) linger() { c.lingering.Store(true) }
+
+// How much is read and dropped, and for how long, of what a peer still sends
+// after it was turned away.
+const (
+	lingerBytes = 1 << 20
+	lingerTime  = 500 * time.Millisecond
+)
+
+// Close closes the connection; it may be called repeatedly.
 func (c *countedConn) Close() error {
-	c.once.Do(c.closed)
+	c.once.Do(func() {
+		if c.lingering.Load() {
+			c.drain()
+		}
+		c.closed()
+	})
 	return c.Conn.Close()
+}
+
+func (c *countedConn) drain() {
+	half, ok := c.Conn.(interface{ CloseWrite() error })
+	if !ok || half.CloseWrite() != nil || c.SetReadDeadline(time.Now().Add(lingerTime)) != nil {
+		return
+	}
+	io.CopyN(io.Discard, c.Conn, lingerBytes)
 }
 
 // ratedSites bounds how many addresses are remembered for their rate. A

@@ -80,8 +80,13 @@ func FuzzForwardedFor(f *testing.F) {
 		}
 		client := server.Client(trusted, proxy, word)
 		named := func(element string) bool {
-			addr, err := netip.ParseAddr(strings.TrimSpace(element))
-			return err == nil && addr.Unmap().WithZone("") == client
+			element = strings.TrimSpace(element)
+			addr, err := netip.ParseAddr(element)
+			if err != nil {
+				withPort, _ := netip.ParseAddrPort(element)
+				addr = withPort.Addr()
+			}
+			return addr.IsValid() && addr.Unmap().WithZone("") == client
 		}
 		if client != proxy && !slices.ContainsFunc(strings.Split(word, ","), named) {
 			t.Errorf("%q does not name %s", word, client)
@@ -125,6 +130,7 @@ func TestConnectionsAreCapped(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			g := newBackend(t).serve(t, func(s *setUp) {
 				s.Limits.MaxConnections, s.Limits.MaxConnectionsPerAddress = tc.total, tc.perAddress
+				s.Limits.TrustedProxies = prefixes("192.0.2.1/32") // so that loopback is no proxy
 			})
 			var open []*conn
 			for range 3 {
@@ -190,6 +196,7 @@ func TestWhoIsLimitedPerAddress(t *testing.T) {
 		"a public address":                   {"203.0.113.9:1", nil, true, 0},
 		"a private one looks like a proxy":   {"10.0.0.1:1", nil, false, 1},
 		"so does one of IPv6":                {"[fd00::1]:1", nil, false, 1},
+		"so does this host":                  {"127.0.0.1:1", nil, false, 1},
 		"and IPv4 in IPv6":                   {"[::ffff:192.168.0.1]:1", nil, false, 1},
 		"a trusted proxy":                    {"10.0.0.1:1", prefixes("10.0.0.0/8"), false, 0},
 		"a private one beside trusted ones":  {"192.168.0.1:1", prefixes("10.0.0.0/8"), true, 0},

@@ -70,6 +70,9 @@ func (p *problem) write(ctx *fasthttp.RequestCtx) {
 	if p.hangUp {
 		ctx.SetConnectionClose()
 	}
+	if conn, ok := ctx.Conn().(*countedConn); ok && ctx.Response.ConnectionClose() {
+		conn.linger()
+	}
 	header := &ctx.Response.Header
 	if p.retryAfter > 0 {
 		header.Set(fiber.HeaderRetryAfter, strconv.Itoa(int(p.retryAfter/time.Second)))

@@ -2,13 +2,14 @@ package server
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"net/netip"
 	"runtime/debug"
-	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/gofiber/fiber/v2"
@@ -20,23 +21,94 @@ import (
 	"awareid-gateway/internal/verify"
 )
 
-// framed turns away what is framed ambiguously. It stands in front of Fiber,
-// which answers methods that it does not know by itself, ahead of every handler.
-func (s *Server) framed(next fasthttp.RequestHandler) fasthttp.RequestHandler {
+// judge is what can be said of a request by its header alone: the framing of
+// its body, and the refusal, if it is to be refused.
+func (s *Server) judge(header *fasthttp.RequestHeader) (framing, *problem) {
+	f, ok := readFraming(header.RawHeaders())
+	if !ok {
+		return f, errFraming
+	}
+	coding := header.ContentEncoding()
+	switch {
+	case !bytes.HasPrefix(header.Protocol(), []byte("HTTP/1.")):
+		return f, errSyntax
+	case s.hookAt(header.RequestURI()) == nil:
+		return f, errPath
+	case !header.IsPost():
+		return f, errMethod
+	case len(coding) > 0 && !bytes.EqualFold(coding, []byte("identity")):
+		return f, errEncoding
+	case f.length > int64(s.opts.Limits.MaxBodyBytes):
+		return f, errTooLarge
+	}
+	return f, nil
+}
+
+// hookAt returns the webhook that posts to a request target, nil for none. The
+// path is compared as it was sent: one that only becomes ours by decoding or
+// cleaning is not ours.
+func (s *Server) hookAt(target []byte) *hook {
+	path, _, _ := strings.Cut(string(target), "?")
+	if rest, absolute := strings.CutPrefix(path, "http://"); absolute { // RFC 9112, section 3.2.2
+		_, path, _ = strings.Cut(rest, "/")
+		path = "/" + path
+	}
+	name, ours := strings.CutPrefix(path, Path)
+	if !ours {
+		return nil
+	}
+	if named, ok := strings.CutPrefix(name, "/"); ok && named != "" {
+		return s.hooks[named]
+	}
+	if name != "" {
+		return nil
+	}
+	return s.hooks[""]
+}
+
+// preview is called as soon as the header is there. Of a request that judge
+// refuses, no byte of the body is waited for.
+func (s *Server) preview(header *fasthttp.RequestHeader) (unchanged fasthttp.RequestConfig) {
+	if _, p := s.judge(header); p != nil {
+		header.SetContentLength(0)
+		header.Del(fiber.HeaderExpect)
+	}
+	return unchanged
+}
+
+// judged turns away what judge refuses, and what comes from a wrong address or
+// too fast. It stands in front of Fiber, which answers methods that it does not
+// know by itself, ahead of every handler.
+func (s *Server) judged(next fasthttp.RequestHandler) fasthttp.RequestHandler {
 	return func(ctx *fasthttp.RequestCtx) {
-		switch {
-		case !wellFramed(ctx.Request.Header.RawHeaders()):
-			s.turnAway(ctx, errFraming)
-		case !slices.Contains(fiber.DefaultMethods, string(ctx.Method())):
-			s.turnAway(ctx, errMethod)
-		default:
-			next(ctx)
+		f, p := s.judge(&ctx.Request.Header)
+		if p != nil && f.hasBody() {
+			ctx.SetConnectionClose() // its body was not read
 		}
+		if p == nil || !p.hangUp {
+			p = cmp.Or(s.judgeSender(ctx), p)
+		}
+		if p != nil {
+			s.turnAway(ctx, p)
+			return
+		}
+		next(ctx)
 	}
 }
 
-// guard stands in front of every route: it keeps a panic to its request, and
-// turns away what comes from a wrong address or too fast.
+// judgeSender is the refusal of a wrong address, or of one that asks too often.
+func (s *Server) judgeSender(ctx *fasthttp.RequestCtx) *problem {
+	client := s.addresses.client(peerAddr(ctx), forwardedFor(ctx))
+	switch {
+	case !s.addresses.mayPost(client):
+		return errAddress
+	case s.addresses.limitable(client) && !s.rates.allow(site(client), s.opts.Now()):
+		return errRate
+	}
+	return nil
+}
+
+// guard keeps a panic to its request.
 func (s *Server) guard(c *fiber.Ctx) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
@@ -44,24 +116,17 @@ func (s *Server) guard(c *fiber.Ctx) (err error) {
 			err = errInternal
 		}
 	}()
-	client := s.addresses.client(peerAddr(c), forwardedFor(c))
-	if !s.addresses.mayPost(client) {
-		return errAddress
-	}
-	if s.addresses.limitable(client) && !s.rates.allow(site(client), s.opts.Now()) {
-		return errRate
-	}
 	return c.Next()
 }
 
 // forwardedFor joins all lines of the header: a proxy may add a line of its own
 // behind one that the sender made up.
-func forwardedFor(c *fiber.Ctx) string {
-	return string(bytes.Join(c.Request().Header.PeekAll(fiber.HeaderXForwardedFor), []byte(",")))
+func forwardedFor(ctx *fasthttp.RequestCtx) string {
+	return string(bytes.Join(ctx.Request.Header.PeekAll(fiber.HeaderXForwardedFor), []byte(",")))
 }
 
-func peerAddr(c *fiber.Ctx) netip.Addr {
-	peer, _ := netip.ParseAddrPort(c.Context().RemoteAddr().String())
+func peerAddr(ctx *fasthttp.RequestCtx) netip.Addr {
+	peer, _ := netip.ParseAddrPort(ctx.RemoteAddr().String())
 	return peer.Addr()
 }
 
@@ -80,10 +145,7 @@ func (s *Server) turnAway(ctx *fasthttp.RequestCtx, p *problem) {
 // receive is the way of one callback.
 func (s *Server) receive(c *fiber.Ctx) error {
 	received := s.opts.Now()
-	h, err := s.route(c)
-	if err != nil {
-		return err
-	}
+	h := s.hookAt(c.Request().Header.RequestURI())
 	body, err := s.body(c)
 	if err != nil {
 		return err
@@ -113,21 +175,6 @@ func (s *Server) receive(c *fiber.Ctx) error {
 		Traceparent: traceparent(c), Release: release,
 	})
 	return s.answer(c, h, e, outcome, err, received)
-}
-
-// route finds the webhook and judges what can be judged by the header alone.
-func (s *Server) route(c *fiber.Ctx) (*hook, error) {
-	h, known := s.hooks[c.Params("name")]
-	switch {
-	case !known:
-		return nil, errPath
-	case c.Method() != fiber.MethodPost:
-		return nil, errMethod
-	}
-	if coding := c.Request().Header.ContentEncoding(); len(coding) > 0 && !bytes.EqualFold(coding, []byte("identity")) {
-		return nil, errEncoding
-	}
-	return h, nil
 }
 
 func (s *Server) body(c *fiber.Ctx) ([]byte, error) {

@@ -171,12 +171,11 @@ func (s *Server) newApp() *fiber.App {
 		Network:                      fiber.NetworkTCP,
 	})
 	fast := app.Server()
-	fast.Handler = s.framed(fast.Handler)
+	fast.HeaderReceived = s.preview
+	fast.Handler = s.judged(fast.Handler)
 	fast.CloseOnShutdown = true
 	fast.Logger = discardLogger{} // fasthttp's lines quote the request
-	app.Use(s.guard)
-	app.All(Path, s.receive)
-	app.All(Path+"/:name", s.receive)
+	app.Use(s.guard, s.receive)   // judge has seen to path and method
 	return app
 }
 

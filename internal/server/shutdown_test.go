@@ -2,6 +2,7 @@ package server_test
 
 import (
 	"context"
+	"log/slog"
 	"net"
 	"net/http"
 	"sync/atomic"
@@ -72,7 +73,7 @@ func TestServeAfterShutdown(t *testing.T) {
 	g := newBackend(t).serve(t)
 	require.Equal(t, 200, g.exchange(t, g.valid(t)).status)
 	require.NoError(t, within(10*time.Second, g.Shutdown))
-	admin := server.NewAdmin(server.AdminOptions{Gatherer: g.registry})
+	admin := server.NewAdmin(server.AdminOptions{Gatherer: g.registry, Log: slog.New(slog.DiscardHandler)})
 	require.NoError(t, within(10*time.Second, admin.Shutdown))
 
 	for name, serve := range map[string]func(net.Listener) error{"public": g.Serve, "admin": admin.Serve, "probes": admin.ServeProbes} {
