@@ -51,7 +51,7 @@ const askTimeout = 2 * time.Second
 
 // NewAdmin returns a listener that does not listen yet.
 func NewAdmin(opts AdminOptions) *Admin {
-	a := &Admin{opts: opts, main: door{app: newAdminApp()}, probes: door{app: newAdminApp()}}
+	a := &Admin{opts: opts, main: door{app: newAdminApp()}, probes: door{app: newAdminApp()}, ailing: map[string]bool{}}
 	a.routeProbes(a.probes.app)
 	a.main.app.Use(a.checkHost, a.checkToken)
 	a.routeProbes(a.main.app)
