@@ -5,7 +5,6 @@ import (
 	"crypto/rsa"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -74,7 +73,7 @@ func open(ctx context.Context, cfg config.Config, log *slog.Logger) (a *app, err
 		return a, err
 	}
 	a.admin = server.NewAdmin(server.AdminOptions{
-		Token: cfg.AdminToken.Reveal(), Hosts: cfg.AdminHosts, Gatherer: registry,
+		Token: cfg.AdminToken.Reveal(), Hosts: cfg.AdminHosts, Gatherer: registry, Log: log,
 		Checks: []server.Check{
 			{Name: "store", Ask: a.store.Ping},
 			{Name: "kafka", Ask: func(context.Context) error { return a.kafka.Ready() }},
@@ -224,8 +223,8 @@ func newSealer(cfg config.Config) (*dispatch.Sealer, error) {
 	var key []byte
 	if cfg.QuarantineKey != "" {
 		var err error
-		if key, err = base64.StdEncoding.DecodeString(cfg.QuarantineKey.Reveal()); err != nil {
-			return nil, usageError{fmt.Errorf("QUARANTINE_KEY is not base64")}
+		if key, err = verify.FormBase64.Key(cfg.QuarantineKey.Reveal()); err != nil {
+			return nil, usageError{fmt.Errorf("QUARANTINE_KEY: %w", err)}
 		}
 	}
 	secrets := make(map[string][]byte, len(cfg.Webhooks))

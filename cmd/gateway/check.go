@@ -6,8 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"strings"
+	"time"
 
 	"awareid-gateway/internal/config"
 	"awareid-gateway/internal/dispatch"
@@ -71,15 +75,43 @@ func (c *checkCmd) Run(ctx context.Context, io streams) error {
 }
 
 func checkStore(ctx context.Context, cfg config.Config, r *report) {
-	s, err := openStore(ctx, cfg)
-	if err != nil {
-		r.fail("store", err)
+	if cfg.RedisURL == "" {
+		checkFile(cfg.StoreFile, r)
 		return
 	}
-	defer s.Close()
-	redis, ok := s.(*store.Redis)
-	if !ok {
-		r.ok("store", "embedded file "+cfg.StoreFile)
+	checkRedis(ctx, cfg, r)
+}
+
+// checkFile leaves a file that is not there to the start to make.
+func checkFile(path string, r *report) {
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		if _, err := os.Stat(filepath.Dir(path)); err != nil {
+			r.fail("store", err)
+			return
+		}
+		r.ok("store", "embedded file "+path+", which the start will make")
+		return
+	}
+	file, err := store.OpenFile(path, time.Now)
+	switch {
+	case errors.Is(err, store.ErrLocked):
+		r.warn("store", err.Error()+": right if that is the gateway, but no second one can start")
+	case err != nil:
+		r.fail("store", err)
+	default:
+		file.Close()
+		r.ok("store", "embedded file "+path)
+	}
+}
+
+func checkRedis(ctx context.Context, cfg config.Config, r *report) {
+	redis, err := store.OpenRedis(cfg.RedisURL.Reveal(), redisNamespace)
+	if err == nil {
+		defer redis.Close()
+		err = redis.Ping(ctx)
+	}
+	if err != nil {
+		r.fail("store", err)
 		return
 	}
 	versionText, err := redis.Version(ctx)

@@ -12,12 +12,12 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
+	"strings"
 	"sync"
-	"time"
 
 	"awareid-gateway/internal/config"
-	"awareid-gateway/internal/event"
 	"awareid-gateway/internal/server"
 	"awareid-gateway/internal/simulator"
 	"awareid-gateway/internal/telemetry"
@@ -45,6 +45,19 @@ const (
 	devSimulated = "simulated"
 	devYours     = "yours"
 )
+
+// devAuthHeader is the header of a dev run without signatures.
+const devAuthHeader = "X-Dev-Auth"
+
+// Validate refuses schemes that the gateway rejects always: who signs the
+// plaintext, or nothing, needs a cipher that shows a change of the body.
+func (c *devCmd) Validate() error {
+	authenticated := strings.HasSuffix(strings.TrimSuffix(c.Cipher, "16"), "gcm")
+	if (c.Unsigned || c.Covers == config.CoversPlaintext) && !authenticated {
+		return fmt.Errorf("--cipher %s needs a signature over the body", c.Cipher)
+	}
+	return nil
+}
 
 // Run starts everything, lets the simulator send, and judges the sums.
 func (c *devCmd) Run(ctx context.Context, io streams) error {
@@ -90,14 +103,16 @@ type devRun struct {
 
 func (d *devRun) configure(dir, broker string) (config.Config, error) {
 	d.simulated, d.yours = newDevWebhook(), newDevWebhook()
+	if d.cmd.Unsigned { // then the auth header is what proves who sends
+		d.simulated.AuthHeaderKey, d.simulated.AuthHeaderValue = devAuthHeader, rand.Text()
+		d.yours.AuthHeaderKey, d.yours.AuthHeaderValue = devAuthHeader, rand.Text()
+	}
 	d.change = make(chan struct{})
-	cfg, _, err := config.Load([]string{
-		"WEBHOOKS_0_NAME=" + devSimulated, "WEBHOOKS_0_ID=" + d.simulated.ID, "WEBHOOKS_0_SECRETS=" + d.simulated.Secret,
-		"WEBHOOKS_1_NAME=" + devYours, "WEBHOOKS_1_ID=" + d.yours.ID, "WEBHOOKS_1_SECRETS=" + d.yours.Secret,
+	cfg, _, err := config.Load(slices.Concat(devVariables(0, devSimulated, d.simulated), devVariables(1, devYours, d.yours), []string{
 		"HTTP_ADDR=" + d.cmd.HTTP, "ADMIN_ADDR=" + d.cmd.Admin,
 		"KAFKA_BROKERS=" + broker, "STORE_FILE=" + filepath.Join(dir, "gateway.db"), "KAFKA_TOPIC_PARTITIONS=3",
 		"SIGNATURE_COVERS=" + d.cmd.Covers, "SIGNATURE_REQUIRED=" + strconv.FormatBool(!d.cmd.Unsigned),
-	})
+	}))
 	if err != nil {
 		return cfg, usageError{err}
 	}
@@ -110,6 +125,14 @@ func newDevWebhook() simulator.Webhook {
 	rand.Read(id[:]) // never fails (crypto/rand)
 	rand.Read(secret[:])
 	return simulator.Webhook{ID: hex.EncodeToString(id[:]), Secret: base64.StdEncoding.EncodeToString(secret[:])}
+}
+
+func devVariables(n int, name string, w simulator.Webhook) []string {
+	prefix := fmt.Sprintf("WEBHOOKS_%d_", n)
+	return []string{
+		prefix + "NAME=" + name, prefix + "ID=" + w.ID, prefix + "SECRETS=" + w.Secret,
+		prefix + "AUTH_HEADER_KEY=" + w.AuthHeaderKey, prefix + "AUTH_HEADER_VALUE=" + w.AuthHeaderValue,
+	}
 }
 
 func (d *devRun) run(ctx context.Context, cfg config.Config, log *slog.Logger) error {
@@ -159,14 +182,29 @@ func listenOr(address string) (net.Listener, error) {
 }
 
 func (d *devRun) greet(doors listeners, broker string) {
-	self := os.Args[0]
 	fmt.Fprintf(d.out, `Gateway  http://%[1]s%[2]s/{name}, metrics at http://%[3]s/metrics
 Kafka    %[4]s, in this process
 
 Read a topic:   kcat -C -b %[4]s -t awareid.enrollment -f '%%k %%h %%s\n'
-Post an event:  AWAREID_WEBHOOK_SECRETS=%[5]s %[6]s send http://%[1]s%[2]s/%[7]s
+Post an event:  %[5]s http://%[1]s%[2]s/%[6]s
 
-`, doors.public.Addr(), server.Path, doors.admin.Addr(), broker, d.yours.Secret, self, devYours)
+`, doors.public.Addr(), server.Path, doors.admin.Addr(), broker, d.sendCommand(), devYours)
+}
+
+// sendCommand is a shell's line for posting an event, without the URL.
+func (d *devRun) sendCommand() string {
+	words := []string{"AWAREID_WEBHOOK_SECRETS=" + d.yours.Secret}
+	if d.cmd.Unsigned {
+		words = append(words, "AWAREID_AUTH_HEADER_KEY="+d.yours.AuthHeaderKey, "AWAREID_AUTH_HEADER_VALUE="+d.yours.AuthHeaderValue)
+	}
+	words = append(words, os.Args[0], "send")
+	if d.cmd.Unsigned {
+		words = append(words, "--unsigned")
+	}
+	if d.cmd.Covers == config.CoversPlaintext {
+		words = append(words, "--covers="+config.CoversPlaintext)
+	}
+	return strings.Join(words, " ")
 }
 
 // sendAndJudge lets the simulator send until it has enough or ctx ends, waits
@@ -225,83 +263,3 @@ func (d *devRun) send(ctx context.Context, address string) (simulator.Tally, err
 }
 
 func (d *devRun) answer(a simulator.Answer) { d.print(answerLine(a)) }
-
-// record is called for each record that the consumer reads.
-func (d *devRun) record(r simulator.Record) {
-	d.print(fmt.Sprintf("KAFKA %s/%d@%d key=%s ce_type=%s ce_id=%s %s",
-		r.Topic, r.Partition, r.Offset, r.Key, r.Header("ce_type"), r.Header("ce_id"), shorten(r.Value)))
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.read++
-	if r.Header("ce_source") == event.Source(d.simulated.ID) {
-		d.seen[r.Header("ce_id")]++
-	}
-	close(d.change)
-	d.change = make(chan struct{})
-}
-
-// valueWidth is how much of a record's value a line shows.
-const valueWidth = 100
-
-func shorten(value []byte) string {
-	if len(value) <= valueWidth {
-		return string(value)
-	}
-	return string(value[:valueWidth]) + "…"
-}
-
-func (d *devRun) print(line string) {
-	if d.cmd.Quiet {
-		return
-	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	fmt.Fprintln(d.out, line)
-}
-
-// catchUpTimeout is how long the consumer may take to read what is there.
-const catchUpTimeout = 15 * time.Second
-
-// catchUp waits until the consumer has read as many records as Kafka holds.
-func (d *devRun) catchUp(ctx context.Context, consumer *simulator.Consumer) error {
-	ctx, cancel := context.WithTimeout(ctx, catchUpTimeout)
-	defer cancel()
-	total, err := consumer.Total(ctx)
-	if err != nil {
-		return err
-	}
-	for {
-		d.mu.Lock()
-		read, change := d.read, d.change
-		d.mu.Unlock()
-		if read >= total {
-			return nil
-		}
-		select {
-		case <-change:
-		case <-ctx.Done():
-			return fmt.Errorf("the consumer read %d of %d records", read, total)
-		}
-	}
-}
-
-// judge prints the sums and says whether they agree.
-func (d *devRun) judge(t simulator.Tally) error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	records := 0
-	for _, n := range d.seen {
-		records += n
-	}
-	err := t.Check()
-	if len(d.seen) != t.Expected() || records != t.Expected() {
-		err = errors.Join(err, fmt.Errorf("in Kafka: %d records of %d events, want %d", records, len(d.seen), t.Expected()))
-	}
-	verdict := "the sums agree"
-	if err != nil {
-		verdict = "THE SUMS DO NOT AGREE"
-	}
-	fmt.Fprintf(d.out, "\nevents %d | sent %d = accepted %d + duplicate %d + rejected %d + other %d | in Kafka %d: %s\n",
-		t.Expected(), t.Sent, t.Accepted, t.Duplicate, t.Rejected, t.Spooled+t.Quarantined+t.Failed, records, verdict)
-	return err
-}

@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"os"
 	"strings"
 	"time"
@@ -46,6 +48,19 @@ type sendCmd struct {
 // Help says where the secrets come from.
 func (sendCmd) Help() string {
 	return "The secret is the first of AWAREID_WEBHOOK_SECRETS, the auth header AWAREID_AUTH_HEADER_KEY and AWAREID_AUTH_HEADER_VALUE. Exits with 0 if every answer is 2xx."
+}
+
+// Validate refuses a URL that cannot be posted to, and a run that would post
+// nothing and call it success.
+func (c *sendCmd) Validate() error {
+	target, err := url.Parse(c.URL)
+	switch {
+	case err != nil || target.Host == "" || target.Scheme != "http" && target.Scheme != "https":
+		return errors.New("<url> is no http:// or https:// URL")
+	case c.Repeat < 1:
+		return errors.New("--repeat is 1 or more")
+	}
+	return nil
 }
 
 // Run posts the event and prints the answers.

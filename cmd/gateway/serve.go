@@ -12,20 +12,20 @@ import (
 
 type serveCmd struct{}
 
-// Help lists the variables.
+// Help lists the variables. Lines that begin with a tab are printed as they
+// are, unless what follows looks like a list.
 func (serveCmd) Help() string {
 	var b strings.Builder
-	b.WriteString("Environment variables (* required). A secret NAME can also come from the file that NAME_FILE names.\n")
+	b.WriteString("Environment variables. A secret NAME can also come from the file that NAME_FILE names.\n")
 	for _, v := range config.Variables() {
-		mark := " "
-		if v.Required {
-			mark = "*"
-		}
-		fmt.Fprintf(&b, "\n\t%s %s", mark, v.Name)
+		fmt.Fprintf(&b, "\n\t%s", v.Name)
 		if v.Default != "" {
 			fmt.Fprintf(&b, "=%s", v.Default)
 		}
-		fmt.Fprintf(&b, "\n\t      %s", v.Description)
+		if v.Required {
+			b.WriteString(" (required)")
+		}
+		fmt.Fprintf(&b, "\n\t    %s", v.Description)
 	}
 	return b.String()
 }

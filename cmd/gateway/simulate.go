@@ -45,7 +45,7 @@ func (simulateCmd) Help() string {
 	return "Serves the token endpoint (client id, client secret and API key are all \"simulator\"), webhook registration and event data, and posts callbacks to every webhook that is registered. The sums are printed at the end; the exit code is 1 if a receiver without fault would have other ones."
 }
 
-// Run serves until the context ends, or Count events are through.
+// Run serves until the context ends, or Count events are at Target.
 func (c *simulateCmd) Run(ctx context.Context, io streams) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -58,6 +58,10 @@ func (c *simulateCmd) Run(ctx context.Context, io streams) error {
 		return usageError{err}
 	}
 	s.platform = platform
+	target, err := c.register(platform, io.environ)
+	if err != nil {
+		return usageError{err}
+	}
 	listener, err := net.Listen("tcp", c.Addr)
 	if err != nil {
 		return err
@@ -66,16 +70,26 @@ func (c *simulateCmd) Run(ctx context.Context, io streams) error {
 	served := make(chan error, 1)
 	go func() { served <- web.Serve(listener) }()
 	fmt.Fprintf(io.err, "AwareID stands in at http://%s for customer %s\n", listener.Addr(), c.Customer)
-	if err := c.register(platform, io.environ); err != nil {
-		return err
-	}
-	if c.Target != "" && c.Count > 0 {
-		s.wait()
+	if c.Target != "" {
+		s.run(target)
 		cancel()
 	}
 	<-ctx.Done()
-	err = s.wait()
-	return errors.Join(err, web.Close(), ignoreClosed(<-served))
+	stopped := stopWeb(web) // first, so that no sender is started any more
+	return errors.Join(s.wait(), stopped, ignoreClosed(<-served))
+}
+
+// webStopTimeout is how long a call of the stand-in platform may still take.
+const webStopTimeout = time.Second
+
+func stopWeb(web *http.Server) error {
+	ctx, cancel := context.WithTimeout(context.Background(), webStopTimeout)
+	defer cancel()
+	err := web.Shutdown(ctx)
+	if errors.Is(err, context.DeadlineExceeded) {
+		return web.Close()
+	}
+	return err
 }
 
 func ignoreClosed(err error) error {
@@ -85,28 +99,24 @@ func ignoreClosed(err error) error {
 	return err
 }
 
-// register makes the webhook of Target known.
-func (c *simulateCmd) register(p *simulator.Platform, environ []string) error {
+// register makes the webhook of Target known, where there is a Target.
+func (c *simulateCmd) register(p *simulator.Platform, environ []string) (simulator.Webhook, error) {
 	if c.Target == "" {
-		return nil
+		return simulator.Webhook{}, nil
 	}
 	vars, err := config.Lookup(environ, "AWAREID_WEBHOOK_ID", "AWAREID_WEBHOOK_SECRETS", "AWAREID_AUTH_HEADER_KEY", "AWAREID_AUTH_HEADER_VALUE")
 	if err != nil {
-		return usageError{err}
+		return simulator.Webhook{}, err
 	}
 	secrets, err := config.ParseSecrets(vars["AWAREID_WEBHOOK_SECRETS"])
 	if err != nil {
-		return usageError{fmt.Errorf("AWAREID_WEBHOOK_SECRETS: %w", err)}
+		return simulator.Webhook{}, fmt.Errorf("AWAREID_WEBHOOK_SECRETS: %w", err)
 	}
-	_, err = p.Register(simulator.Webhook{
+	return p.Register(simulator.Webhook{
 		ID: vars["AWAREID_WEBHOOK_ID"].Reveal(), Secret: secrets[0].Value.Reveal(), URL: c.Target,
 		Events: simulator.Types(), EncryptMessageBody: c.Cipher != "none", AddSignatureHeader: !c.Unsigned,
 		AuthHeaderKey: vars["AWAREID_AUTH_HEADER_KEY"].Reveal(), AuthHeaderValue: vars["AWAREID_AUTH_HEADER_VALUE"].Reveal(),
 	})
-	if err != nil {
-		return usageError{err}
-	}
-	return nil
 }
 
 // simulation is the senders of all webhooks that were registered.
@@ -123,12 +133,15 @@ type simulation struct {
 
 // start begins to send to a webhook.
 func (s *simulation) start(w simulator.Webhook) {
-	s.senders.Go(func() {
-		err := s.send(w)
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		s.errs = append(s.errs, err)
-	})
+	s.senders.Go(func() { s.run(w) })
+}
+
+// run sends to a webhook until Count events are through or the context ends.
+func (s *simulation) run(w simulator.Webhook) {
+	err := s.send(w)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.errs = append(s.errs, err)
 }
 
 func (s *simulation) send(w simulator.Webhook) error {
