@@ -69,6 +69,11 @@ func (c captured) headers(yield func(name, value []byte) bool) {
 	}
 }
 
+var (
+	errNotHTTP    = errors.New("it wants a request line, header lines, an empty line and the body")
+	errBodyLength = errors.New("the body does not fit its header; an editor may have changed line ends")
+)
+
 // maxCaptureBytes bounds what is read of a captured request.
 const maxCaptureBytes = 16 << 20
 
@@ -86,13 +91,14 @@ func (c *inspectCmd) read() (captured, error) {
 	if err != nil {
 		return captured{}, err
 	}
+	// What net/http says of a bad request quotes it, so its words are left out.
 	request, err := http.ReadRequest(bufio.NewReader(bytes.NewReader(raw)))
 	if err != nil {
-		return captured{}, err
+		return captured{}, errNotHTTP
 	}
 	body, err := io.ReadAll(request.Body)
 	if err != nil {
-		return captured{}, fmt.Errorf("its body does not fit its header (an editor may have changed line ends): %w", err)
+		return captured{}, errBodyLength
 	}
 	return captured{header: request.Header, body: body}, nil
 }

@@ -199,6 +199,8 @@ func TestInspectFails(t *testing.T) {
 		{"bad key", append(secretOf(s), "DECRYPT_PRIVATE_KEY=x"), c.file, exitUsage, "DECRYPT_PRIVATE_KEY"},
 		{"garbage", secretOf(s), write("garbage", []byte("\x00\xff\x7fELF")), exitUsage, "is not one HTTP request"},
 		{"body alone", secretOf(s), write("body", c.body), exitUsage, "is not one HTTP request"},
+		{"plaintext alone", secretOf(s), write("plaintext", c.event.body), exitUsage, "is not one HTTP request"},
+		{"bad header line", secretOf(s), write("header", bytes.Replace(crlf, []byte("User-Agent:"), []byte(authValue), 1)), exitUsage, "is not one HTTP request"},
 		{"empty", secretOf(s), write("empty", nil), exitUsage, "is not one HTTP request"},
 		{"cut short", secretOf(s), write("cut", crlf[:len(crlf)-1]), exitUsage, "does not fit its header"},
 		{"no such file", secretOf(s), filepath.Join(t.TempDir(), "none"), exitUsage, "no such file"},

@@ -29,6 +29,7 @@ type confirmer struct {
 
 	mu      sync.Mutex
 	queue   []event.Delivery
+	telling int // deliveries that were taken from the queue to be told
 	running bool
 	idle    chan struct{} // closed when nothing is left to tell
 
@@ -68,6 +69,7 @@ func (c *confirmer) take() []event.Delivery {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	n := min(len(c.queue), confirmBatch)
+	c.telling = n
 	if n == 0 {
 		c.queue, c.running = nil, false
 		close(c.idle)
@@ -117,15 +119,25 @@ func (c *confirmer) count(owned []bool) {
 }
 
 // close waits until the store knows everything, or until the context ends.
+// Then nothing is told any more, and the error says of how many.
 func (c *confirmer) close(ctx context.Context) error {
 	defer c.stop()
 	c.mu.Lock()
-	idle, left := c.idle, len(c.queue)
+	idle := c.idle
 	c.mu.Unlock()
 	select {
 	case <-idle:
-		return nil
 	case <-ctx.Done():
+	}
+	if left := c.left(); left > 0 {
 		return fmt.Errorf("%d confirmations have not reached the store and will be settled by reading Kafka back: %w", left, ctx.Err())
 	}
+	return nil
+}
+
+// left counts what the store does not know yet.
+func (c *confirmer) left() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.queue) + c.telling
 }

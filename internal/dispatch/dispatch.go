@@ -14,9 +14,10 @@
 // # Why that is safe
 //
 // An owner starts no request to Kafka after its deadline, which is the produce
-// time-out after the claim and lies before the lease's end, and closes the
-// connection there. A successor gets the claim no sooner than the lease plus
-// another produce time-out after it was made, so it reads after the last write.
+// time-out after the claim and lies before the lease's end, and cuts the
+// connection there: what the system still holds of a request is not sent. A
+// successor gets the claim no sooner than the lease plus another produce
+// time-out after it was made, so it reads after the last write.
 // Within an attempt a batch is resent unchanged under a producer id and
 // sequence (KIP-98), so the broker stores it once however often it arrives.
 // A claim is given back only when Kafka certainly does not have the record; an
@@ -169,26 +170,29 @@ func New(store Store, producer Producer, opts Options) *Dispatcher {
 }
 
 // Close waits until every record that was handed to Kafka has its outcome and
-// the store knows of it, or until the context ends.
+// the store knows of it, or until the context ends. What the store is not told
+// by then is settled by whoever meets the event next; the error says so.
 func (d *Dispatcher) Close(ctx context.Context) error {
 	settled := make(chan struct{})
 	go func() {
 		d.pending.Wait()
 		close(settled)
 	}()
+	var err error
 	select {
 	case <-settled:
-		return d.confirms.close(ctx)
 	case <-ctx.Done():
-		return fmt.Errorf("wait for Kafka's answers: %w", ctx.Err())
+		err = fmt.Errorf("wait for Kafka's answers: %w", ctx.Err())
 	}
+	return errors.Join(err, d.confirms.close(ctx))
 }
 
 // Dispatch brings an event into its topic, unless it is there. It returns when
 // Kafka has acknowledged it or when the context ends, whichever is first; the
 // attempt itself goes on until the produce time-out. A record that the broker
 // refuses goes to quarantine. The errors are ErrStore, ErrInFlight,
-// ErrNotStored and ErrUnknown.
+// ErrNotStored and ErrUnknown, and ErrRefused where the broker refuses the
+// quarantine record too. It must not be called once Close was.
 func (d *Dispatcher) Dispatch(ctx context.Context, in Inbound) (Outcome, error) {
 	memory := newHold(in.Release)
 	defer memory.release()
@@ -201,12 +205,16 @@ func (d *Dispatcher) Dispatch(ctx context.Context, in Inbound) (Outcome, error) 
 	})
 	if errors.Is(err, ErrRefused) {
 		memory.retain()
-		return Quarantined, d.Quarantine(ctx, Suspect{
+		outcome = Quarantined
+		err = d.Quarantine(ctx, Suspect{
 			Body: in.Event.Payload, WebhookID: in.WebhookID, Reason: ReasonRefused,
 			ReceivedAt: in.ReceivedAt, Release: memory.release,
 		})
 	}
-	return outcome, err
+	if err != nil {
+		return "", err
+	}
+	return outcome, nil
 }
 
 func (in Inbound) record() Record {
@@ -292,15 +300,19 @@ const (
 // claim asks until the claim is ours or the event is delivered. The time it
 // returns is one at which the lease had not begun yet.
 func (d *Dispatcher) claim(ctx context.Context, c event.Claim) (event.Claim, event.Verdict, time.Time, error) {
+	busy := false
 	for wait := firstLook; ; wait = min(2*wait, lastLook) {
 		asked := d.opts.Now()
 		got, verdict, err := d.store.Claim(ctx, c, d.opts.Terms)
-		if err != nil {
+		switch {
+		case err != nil && busy && ctx.Err() != nil:
+			return got, verdict, asked, ErrInFlight
+		case err != nil:
 			return got, verdict, asked, fmt.Errorf("%w: claim: %w", ErrStore, err)
-		}
-		if verdict != event.Busy {
+		case verdict != event.Busy:
 			return got, verdict, asked, nil
 		}
+		busy = true
 		select {
 		case <-ctx.Done():
 			return got, verdict, asked, ErrInFlight

@@ -20,32 +20,34 @@ const (
 
 // Find implements Producer: it reads the partition from an offset to the high
 // watermark of its first answer. All that was written before the call and
-// acknowledged lies below that.
+// acknowledged lies below that. Where the partition does not have that offset
+// it reads all there is: retention has deleted what was there, or the log is
+// another one than when the offset was noted.
 func (k *Kafka) Find(ctx context.Context, at event.Place, from int64, headers []event.Header) (int64, bool, error) {
 	end := int64(-1)
 	for offset := from; end < 0 || offset < end; {
-		answer, err := k.fetch(ctx, at, offset)
+		answer, start, err := k.fetch(ctx, at, offset)
 		if err != nil {
 			return 0, false, err
 		}
 		if end < 0 {
 			end = answer.HighWatermark
 		}
-		next, found, err := scan(answer.Records, offset, headers)
+		next, found, err := scan(answer.Records, start, headers)
 		if found || err != nil {
 			return next, found, err
 		}
-		if next == offset && offset < end {
-			return 0, false, fmt.Errorf("read %s/%d: nothing at offset %d below %d", at.Topic, at.Partition, offset, end)
+		if next == start && start < end {
+			return 0, false, fmt.Errorf("read %s/%d: nothing at offset %d below %d", at.Topic, at.Partition, start, end)
 		}
 		offset = next
 	}
 	return 0, false, nil
 }
 
-// fetch asks for records from an offset, until the context ends. Where
-// retention has deleted that offset it asks from the first that is left.
-func (k *Kafka) fetch(ctx context.Context, at event.Place, offset int64) (*kafka.FetchResponse, error) {
+// fetch asks for records from an offset, or from the first there is where that
+// one is out of range, until the context ends. It returns from where it read.
+func (k *Kafka) fetch(ctx context.Context, at event.Place, offset int64) (*kafka.FetchResponse, int64, error) {
 	for backoff := firstBackoff; ; backoff = min(2*backoff, lastBackoff) {
 		answer, err := k.client.Fetch(ctx, &kafka.FetchRequest{
 			Topic: at.Topic, Partition: at.Partition, Offset: offset,
@@ -55,16 +57,33 @@ func (k *Kafka) fetch(ctx context.Context, at event.Place, offset int64) (*kafka
 			err = answer.Error
 		}
 		if err == nil {
-			return answer, nil
+			return answer, offset, nil
 		}
-		if errors.Is(err, kafka.OffsetOutOfRange) && answer.LogStartOffset > offset {
-			offset = answer.LogStartOffset
+		if errors.Is(err, kafka.OffsetOutOfRange) {
+			offset = k.firstOffset(ctx, at, offset)
 		}
 		if !pause(ctx, backoff) {
-			return nil, fmt.Errorf("read %s/%d at offset %d: %w", at.Topic, at.Partition, offset, err)
+			return nil, 0, fmt.Errorf("read %s/%d at offset %d: %w", at.Topic, at.Partition, offset, err)
 		}
 		k.refresh()
 	}
+}
+
+// firstOffset asks where a partition begins: a broker does not say so in the
+// answer that an offset is out of range. Without an answer it is otherwise.
+func (k *Kafka) firstOffset(ctx context.Context, at event.Place, otherwise int64) int64 {
+	answer, err := k.client.ListOffsets(ctx, &kafka.ListOffsetsRequest{
+		Topics: map[string][]kafka.OffsetRequest{at.Topic: {kafka.FirstOffsetOf(at.Partition)}},
+	})
+	if err != nil {
+		return otherwise
+	}
+	for _, p := range answer.Topics[at.Topic] {
+		if p.Partition == at.Partition && p.Error == nil {
+			return p.FirstOffset
+		}
+	}
+	return otherwise
 }
 
 // scan returns the offset of the first record from an offset on that has the

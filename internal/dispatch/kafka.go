@@ -17,6 +17,9 @@ import (
 	"awareid-gateway/internal/event"
 )
 
+// dialFunc is that of net.Dialer.DialContext.
+type dialFunc = func(ctx context.Context, network, address string) (net.Conn, error)
+
 // KafkaOptions say how to reach Kafka and what to write there.
 type KafkaOptions struct {
 	Brokers        []string // host:port
@@ -26,7 +29,7 @@ type KafkaOptions struct {
 	Topics         []string       // every topic that will be written to
 	ProduceTimeout time.Duration  // the longest that one attempt at a record may take
 	Log            *slog.Logger
-	Dial           func(ctx context.Context, network, address string) (net.Conn, error) // nil: TCP
+	Dial           dialFunc // nil: TCP
 }
 
 // Kafka is the Producer for real brokers, on kafka-go's Client: its Writer
@@ -67,7 +70,7 @@ func NewKafka(opts KafkaOptions) *Kafka {
 	}
 	transport := &kafka.Transport{
 		ClientID: opts.ClientID, TLS: opts.TLS, SASL: opts.SASL,
-		Dial:           opts.Dial,
+		Dial:           abrupt(opts.Dial),
 		DialTimeout:    dialTimeout,
 		IdleTimeout:    idleTimeout,
 		MetadataTTL:    watchEvery,
@@ -85,10 +88,32 @@ func NewKafka(opts KafkaOptions) *Kafka {
 	return k
 }
 
+// abrupt makes connections send nothing after they are closed. By default the
+// system goes on to send what it holds, for minutes where the way to the broker
+// is blocked: a record could arrive long after its deadline.
+func abrupt(dial dialFunc) dialFunc {
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := dial(ctx, network, address)
+		tcp, ok := conn.(*net.TCPConn)
+		if err != nil || !ok {
+			return conn, err
+		}
+		if err := tcp.SetLinger(0); err != nil {
+			return nil, errors.Join(err, conn.Close())
+		}
+		return conn, nil
+	}
+}
+
 // Start learns the partitions of the topics and where they end, and keeps
 // looking from then on. The topics must be there: see EnsureTopics.
 func (k *Kafka) Start(ctx context.Context) error {
-	if err := k.look(ctx); err != nil {
+	err := k.look(ctx)
+	for errors.Is(err, errUnknownEnd) && pause(ctx, lastBackoff) { // another replica may have made the topics a moment ago
+		k.refresh()
+		err = k.look(ctx)
+	}
+	if err != nil {
 		return err
 	}
 	watch, stop := context.WithCancel(context.Background())
@@ -163,13 +188,27 @@ func (k *Kafka) look(ctx context.Context) error {
 	}
 	k.contact.Store(time.Now().UnixNano())
 	k.remember(found, ends)
+	return k.unknownEnd(found)
+}
+
+var errUnknownEnd = errors.New("the end of a partition is not known yet")
+
+// unknownEnd is an errUnknownEnd that names a partition whose end no look has told yet:
+// a topic that was made a moment ago may have no leader to ask.
+func (k *Kafka) unknownEnd(topics map[string][]int) error {
+	for topic, partitions := range topics {
+		for _, p := range partitions {
+			if k.lane(event.Place{Topic: topic, Partition: p}).end() < 0 {
+				return fmt.Errorf("%w: %s/%d", errUnknownEnd, topic, p)
+			}
+		}
+	}
 	return nil
 }
 
+// remember notes the ends first, so that no partition is chosen before its end
+// is known.
 func (k *Kafka) remember(found map[string][]int, ends *kafka.ListOffsetsResponse) {
-	k.mu.Lock()
-	k.topics = found
-	k.mu.Unlock()
 	for topic, partitions := range ends.Topics {
 		for _, p := range partitions {
 			if p.Error == nil {
@@ -177,14 +216,18 @@ func (k *Kafka) remember(found map[string][]int, ends *kafka.ListOffsetsResponse
 			}
 		}
 	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.topics = found
 }
 
 // balancer chooses partitions as the Java client does, so that a key's
 // partition is where every other producer would put it.
 var balancer = kafka.Murmur2Balancer{Consistent: true}
 
-// Place implements Producer. It asks Kafka only for a partition that it has
-// not heard of yet.
+// Place implements Producer. It asks nobody: it knows what the last look and
+// the acknowledgements since then have told. It is an error where the topic or
+// the partition's end is not known.
 func (k *Kafka) Place(ctx context.Context, topic, key string) (event.Place, int64, error) {
 	k.mu.RLock()
 	partitions := k.topics[topic]

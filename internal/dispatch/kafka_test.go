@@ -332,3 +332,14 @@ func TestReviewTopics(t *testing.T) {
 	require.True(t, findings[0].Loses)
 	require.Contains(t, findings[0].String(), "topic awareid.enrollment: max.message.bytes is 1048588, wants at least")
 }
+
+// TestAPartitionsEndNeverGoesBack has brokers of which one lags behind.
+func TestAPartitionsEndNeverGoesBack(t *testing.T) {
+	k := newKafka(t, newBroker(t), 5*time.Second)
+	for _, tc := range []struct{ told, want int64 }{{5, 5}, {3, 5}, {5, 5}, {6, 6}, {0, 6}} {
+		k.Advance(event.Place{Topic: topic}, tc.told)
+		_, end, err := k.Place(t.Context(), topic, "key")
+		require.NoError(t, err)
+		require.Equal(t, tc.want, end)
+	}
+}

@@ -76,13 +76,12 @@ func (l *lane) append(e *entry) {
 
 func (l *lane) write() {
 	for batch, ok := l.take(); ok; batch, ok = l.take() {
-		l.send(batch)
+		l.send(inTime(batch))
 	}
 }
 
 // take returns the next batch, cut where the broker's limit for one would be
-// passed, without the entries that waited too long. It is false when the
-// goroutine is to end.
+// passed. It is false when the goroutine is to end.
 func (l *lane) take() ([]*entry, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -101,12 +100,12 @@ func (l *lane) take() ([]*entry, bool) {
 	}
 	batch := l.queue[:n:n]
 	l.queue = l.queue[n:]
-	return l.inTime(batch), true
+	return batch, true
 }
 
 // inTime drops entries with less than half of their time left: they would make
 // an end too soon for the whole batch. They were never sent.
-func (l *lane) inTime(batch []*entry) []*entry {
+func inTime(batch []*entry) []*entry {
 	now := time.Now()
 	kept := batch[:0]
 	for _, e := range batch {

@@ -50,13 +50,19 @@ func (d *Dispatcher) Quarantine(ctx context.Context, s Suspect) error {
 		return fmt.Errorf("%w: %w", ErrNotStored, err)
 	}
 	_, err = d.deliver(ctx, delivery{
-		claimKey: s.WebhookID + "/sha256:" + digest,
+		claimKey: suspectKey(s.WebhookID, digest),
 		topic:    d.opts.Routes.Quarantine(),
 		record:   record,
 		identity: suspectIdentity(s.WebhookID, digest),
 		memory:   memory,
 	})
 	return err
+}
+
+// suspectKey names a body among all claims. No event's claim key has a space
+// in it, so none can pass for it.
+func suspectKey(webhookID, digest string) string {
+	return webhookID + "/sha256 " + digest
 }
 
 func suspectIdentity(webhookID, digest string) []event.Header {
@@ -69,20 +75,34 @@ func suspectIdentity(webhookID, digest string) []event.Header {
 // Sealer makes quarantine records: it encrypts the body, where it has a key for
 // that, and puts a MAC over body and headers, so that nobody who can write to
 // the topic can pass something off as a body that was authentic.
+//
+// The last header, gateway-mac, is the base64 of HMAC-SHA-256 over the key and
+// the value of each header before it, in their order, and then the record's
+// value, each led by its length in 8 bytes, big endian.
 type Sealer struct {
 	aead cipher.AEAD       // nil: the body stays as it came
 	macs map[string][]byte // MAC key of each webhook
 }
 
-// macInfo separates the MAC's key from every other use of the same secret.
-const macInfo = "awareid-gateway quarantine mac v1"
+// macInfo separates a webhook's MAC key from every other use of the same
+// secret. The webhook's id follows.
+const macInfo = "awareid-gateway quarantine mac v1 "
+
+// keyBytes is the length of QUARANTINE_KEY.
+const keyBytes = 32
 
 // NewSealer takes the 32 bytes of QUARANTINE_KEY, or nil, and the current
-// secret of each webhook by its id. The MAC keys are derived from the former
-// where it is there, else from the latter (HKDF-SHA-256, RFC 5869).
+// secret of each webhook by its id. A webhook's MAC key is derived from the
+// former where it is there, else from the latter: 32 bytes of HKDF-SHA-256
+// (RFC 5869) without salt, with the info "awareid-gateway quarantine mac v1 "
+// and the webhook's id. Its error says that the key has another length, and
+// nothing of its bytes.
 func NewSealer(key []byte, secrets map[string][]byte) (*Sealer, error) {
 	s := &Sealer{macs: make(map[string][]byte, len(secrets))}
 	if key != nil {
+		if len(key) != keyBytes {
+			return nil, fmt.Errorf("quarantine key: has %d bytes, wants %d", len(key), keyBytes)
+		}
 		block, err := aes.NewCipher(key)
 		if err != nil {
 			return nil, fmt.Errorf("quarantine key: %w", err)
@@ -95,7 +115,7 @@ func NewSealer(key []byte, secrets map[string][]byte) (*Sealer, error) {
 		if key != nil {
 			secret = key
 		}
-		mac, err := hkdf.Key(sha256.New, secret, nil, macInfo, sha256.Size)
+		mac, err := hkdf.Key(sha256.New, secret, nil, macInfo+id, sha256.Size)
 		if err != nil {
 			return nil, fmt.Errorf("derive the quarantine MAC key: %w", err)
 		}
@@ -127,8 +147,8 @@ func (s *Sealer) seal(suspect Suspect, digest string) (Record, error) {
 	return Record{Key: digest, Value: value, Headers: headers}, nil
 }
 
-// sign is HMAC-SHA-256 over every header and the value, each led by its length
-// in 8 bytes, so that no byte can move from one to the next.
+// sign is the MAC that Sealer describes. The lengths keep any byte from moving
+// from one part to the next.
 func sign(key []byte, headers []event.Header, value []byte) []byte {
 	mac := hmac.New(sha256.New, key)
 	part := func(b []byte) {

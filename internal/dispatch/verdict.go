@@ -40,7 +40,10 @@ func judge(err error) verdict {
 	switch code {
 	case kafka.DuplicateSequenceNumber:
 		return stored // an earlier attempt at this very batch was
-	case kafka.RequestTimedOut, kafka.NotEnoughReplicasAfterAppend, kafka.NetworkException, kafka.Unknown:
+	case kafka.RequestTimedOut, kafka.NotEnoughReplicasAfterAppend, kafka.NetworkException, kafka.Unknown,
+		// Also what a leader says that lost its office or its disk after the
+		// append, while it waited for the other replicas.
+		kafka.NotLeaderForPartition, kafka.KafkaStorageError:
 		return perhapsStored
 	case kafka.MessageSizeTooLarge, kafka.RecordListTooLarge, kafka.InvalidTimestamp, kafka.InvalidRecord:
 		return refused

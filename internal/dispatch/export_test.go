@@ -1,0 +1,53 @@
+package dispatch
+
+import (
+	"time"
+
+	"awareid-gateway/internal/event"
+)
+
+// Session is what a batch says of its producer.
+type Session struct {
+	ID       int64
+	Epoch    int16
+	Sequence int32
+}
+
+// EncodeBatch encodes records as a lane does.
+func EncodeBatch(records []Record, s Session, now time.Time) []byte {
+	batch := make([]*entry, len(records))
+	for i, r := range records {
+		batch[i] = &entry{record: r}
+	}
+	return encodeBatch(batch, session{id: s.ID, epoch: s.Epoch, sequence: s.Sequence}, now)
+}
+
+// What the tests need to know of the encoder.
+const BatchOverhead = batchOverhead
+
+var NextSequence = nextSequence
+
+// MaxSize exports maxSize.
+func (r Record) MaxSize() int { return r.maxSize() }
+
+// SetContact makes a broker have answered last at t.
+func (k *Kafka) SetContact(t time.Time) { k.contact.Store(t.UnixNano()) }
+
+// ReadyFor is how long a broker may be silent.
+const ReadyFor = 4 * watchEvery
+
+// Verdicts of judge, in the words of the tests.
+var (
+	Stored        = stored
+	NotStored     = notStored
+	PerhapsStored = perhapsStored
+	Denied        = denied
+	Refused       = refused
+	BrokenSession = brokenSession
+)
+
+// Judge exports judge.
+var Judge = judge
+
+// Advance tells of a partition's end, as a look or an acknowledgement does.
+func (k *Kafka) Advance(at event.Place, end int64) { k.lane(at).advance(end) }
