@@ -7,57 +7,57 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"slices"
+	"strings"
 )
 
-// load reads the directory: every frame of every segment is checked before
-// the spool is used.
+// load reads the directory. Every frame of every segment is checked before the
+// spool is used, and until then nothing on disk is touched.
 func (l *Log) load() error {
-	if err := l.removeUnborn(); err != nil {
+	paths, err := l.list(segmentSuffix)
+	if err != nil {
 		return err
 	}
-	paths, err := filepath.Glob(filepath.Join(l.dir, "spool-*.seg"))
-	if err != nil {
-		return fmt.Errorf("list the spool: %w", err)
-	}
-	slices.Sort(paths)
-	headers := make([]header, 0, len(paths))
-	for _, path := range paths {
-		h, err := l.openSegment(path)
-		if err != nil {
-			l.closeFiles()
+	headers := make([]header, len(paths))
+	for i, path := range paths {
+		if headers[i], err = l.openSegment(path); err != nil {
 			return err
 		}
-		headers = append(headers, h)
 	}
-	if err := l.checkSegments(headers); err != nil {
-		l.closeFiles()
-		return err
+	for i, s := range l.segments {
+		if i == len(l.segments)-1 {
+			err = l.checkLast(s)
+		} else {
+			err = l.checkFull(s, headers[i+1])
+		}
+		if err != nil {
+			return err
+		}
+		l.bytes += s.size + frameSize
 	}
-	return nil
+	if len(l.segments) > 0 {
+		l.head = l.segments[0].first
+		l.cursor.sequence = l.head
+		l.number = l.last().number
+	}
+	return l.removeUnborn()
 }
 
-// removeUnborn deletes segments that a crash kept from their name.
-func (l *Log) removeUnborn() error {
-	paths, err := filepath.Glob(filepath.Join(l.dir, "spool-*.seg.new"))
+// list returns the paths of the spool's files of one kind, ascending.
+func (l *Log) list(suffix string) ([]string, error) {
+	files, err := os.ReadDir(l.dir)
 	if err != nil {
-		return fmt.Errorf("list the spool: %w", err)
+		return nil, fmt.Errorf("list the spool: %w", err)
 	}
-	for _, path := range paths {
-		if err := os.Remove(path); err != nil {
-			return fmt.Errorf("delete an unfinished spool segment: %w", err)
+	var paths []string
+	for _, f := range files {
+		if strings.HasPrefix(f.Name(), segmentPrefix) && strings.HasSuffix(f.Name(), suffix) {
+			paths = append(paths, filepath.Join(l.dir, f.Name()))
 		}
 	}
-	return nil
+	return paths, nil
 }
 
-func (l *Log) closeFiles() {
-	for _, s := range l.segments {
-		s.file.Close()
-	}
-}
-
-// openSegment opens a file and judges its header.
+// openSegment opens a file and judges its header and its name.
 func (l *Log) openSegment(path string) (header, error) {
 	file, err := os.OpenFile(path, os.O_RDWR, 0)
 	if err != nil {
@@ -67,101 +67,105 @@ func (l *Log) openSegment(path string) (header, error) {
 	l.segments = append(l.segments, s)
 	h, err := readHeader(file)
 	switch {
-	case errors.Is(err, io.ErrUnexpectedEOF):
-		return h, &CorruptError{path, 0, "it is shorter than a header"}
 	case err != nil:
 		return h, err
+	case path != l.path(h.number):
+		return h, &CorruptError{path, 0, "it is not the segment of its name"}
 	case h.sealed != l.sealer.sealed() || h.keyCheck != l.sealer.check:
 		return h, fmt.Errorf("%w: %s; set the SPOOL_KEY that it was written with, let it drain, and change the key then", ErrKey, path)
 	}
-	s.number, s.first = h.number, h.first
+	info, err := file.Stat()
+	if err != nil {
+		return h, fmt.Errorf("read the spool: %w", err)
+	}
+	s.number, s.first, s.size = h.number, h.first, info.Size()
 	return h, nil
 }
 
-// checkSegments checks that the segments follow each other and that each frame
-// is whole.
-func (l *Log) checkSegments(headers []header) error {
-	for i, s := range l.segments {
-		last := i == len(l.segments)-1
-		var entries uint64
-		var err error
-		if last {
-			entries, err = l.checkLast(s)
-		} else {
-			entries, err = checkFull(s, headers[i+1].prevSize)
-		}
-		if err != nil {
-			return err
-		}
-		l.next = s.first + entries
-		l.bytes += s.size
-		if !last && (l.next != headers[i+1].first || s.number+1 != headers[i+1].number) {
-			return &CorruptError{l.segments[i+1].file.Name(), 0, "it does not follow the segment before it; one is missing"}
-		}
+// checkFull checks a segment against what the header of the next one says.
+func (l *Log) checkFull(s *segment, next header) error {
+	if next.number != s.number+1 {
+		return &CorruptError{s.file.Name(), s.size, "the segment behind it is missing"}
 	}
-	if len(l.segments) > 0 {
-		l.head = l.segments[0].first
-		l.cursor.sequence = l.head
+	f, err := l.scan(s, min(s.size, next.prevSize))
+	switch {
+	case err != nil:
+		return err
+	case f.size != next.prevSize || s.first+f.entries != next.first:
+		return damaged(s, f.stop)
 	}
+	s.size, l.next = f.size, next.first
 	return nil
 }
 
-// checkFull checks a segment that ends where the next one says.
-func checkFull(s *segment, size int64) (entries uint64, err error) {
-	s.size = size
-	offset, entries, state, err := scan(s.file, size)
-	if err == nil && state != frameAbsent {
-		err = &CorruptError{s.file.Name(), offset, "a frame is not what was written"}
+// checkLast checks the segment that was being written. What a crash left of a
+// write that nobody was told of stays where it is: the spool goes on in a new
+// segment, whose header says where this one ends.
+func (l *Log) checkLast(s *segment) error {
+	end := s.size
+	f, err := l.scan(s, end)
+	if err != nil {
+		return err
 	}
-	return entries, err
+	if f.stop < end {
+		if err := l.setAside(s, f.stop, end); err != nil {
+			return err
+		}
+	}
+	s.size, l.next = f.size, s.first+f.entries
+	return l.harden(s, f.synced)
 }
 
-// scan reads frames from the front until one is not whole. It returns where
-// that is and how many entries are ahead of it.
-func scan(file *os.File, end int64) (offset int64, entries uint64, state frameState, err error) {
-	offset = headerSize
+// found is what reading a segment from the front found.
+type found struct {
+	entries uint64
+	size    int64 // where the last whole frame ends
+	synced  int64 // where the last mark is
+	stop    int64 // where neither a frame nor a mark follows
+}
+
+// scan reads a segment up to an end, or to the first frame that is not whole.
+func (l *Log) scan(s *segment, end int64) (found, error) {
+	f := found{size: headerSize, synced: headerSize, stop: headerSize}
 	for {
-		body, state, err := readFrame(file, offset, end)
-		switch {
-		case err != nil:
-			return offset, entries, state, fmt.Errorf("read the spool: %w", err)
-		case state == frameMark:
-			offset += frameSize
-		case state == frameWhole:
-			offset += frameSize + int64(len(body))
-			entries++
+		body, state, err := readFrame(s.file, f.stop, end)
+		if err != nil {
+			return f, fmt.Errorf("read the spool: %w", err)
+		}
+		switch state {
+		case frameMark:
+			f.synced = f.stop
+			f.stop += frameSize
+		case frameWhole:
+			if _, err := l.sealer.open(body, s.first+f.entries); err != nil {
+				return f, nil
+			}
+			f.entries++
+			f.stop += frameSize + int64(len(body))
+			f.size = f.stop
 		default:
-			return offset, entries, state, nil
+			return f, nil
 		}
 	}
 }
 
-// checkLast checks the segment that was being written, and cuts off what a
-// crash left of a write that nobody was told of.
-func (l *Log) checkLast(s *segment) (entries uint64, err error) {
-	info, err := s.file.Stat()
+// setAside gives up what is behind the last whole frame, unless a mark in it
+// says that it was acknowledged.
+func (l *Log) setAside(s *segment, offset, end int64) error {
+	tail, err := io.ReadAll(io.NewSectionReader(s.file, offset, end-offset))
 	if err != nil {
-		return 0, fmt.Errorf("read the spool: %w", err)
-	}
-	offset, entries, state, err := scan(s.file, info.Size())
-	if err != nil {
-		return 0, err
-	}
-	s.size = offset
-	if state == frameAbsent {
-		return entries, nil
-	}
-	tail := make([]byte, info.Size()-offset)
-	if _, err := s.file.ReadAt(tail, offset); err != nil {
-		return 0, fmt.Errorf("read the spool: %w", err)
+		return fmt.Errorf("read the spool: %w", err)
 	}
 	if holdsMark(tail, offset) {
-		return 0, &CorruptError{s.file.Name(), offset, "a frame is not what was written"}
+		return damaged(s, offset)
 	}
-	return entries, l.setAside(s, tail)
+	l.broken = true
+	l.opts.Log.Warn("a crash cut a write to the spool short; nobody was told that it succeeded",
+		"file", s.file.Name(), "offset", offset, "bytes", len(tail))
+	return nil
 }
 
-// holdsMark looks for a mark behind the first bytes of a tail.
+// holdsMark looks for a mark behind the first byte of a tail.
 func holdsMark(tail []byte, offset int64) bool {
 	for i := 1; i+frameSize <= len(tail); i++ {
 		if bytes.HasPrefix(tail[i:], noLength) && bytes.HasPrefix(tail[i:], mark(offset+int64(i))) {
@@ -171,19 +175,31 @@ func holdsMark(tail []byte, offset int64) bool {
 	return false
 }
 
-// noLength is how a mark begins.
-var noLength = make([]byte, 4)
-
-// setAside moves an unfinished tail to a file of its own.
-func (l *Log) setAside(s *segment, tail []byte) error {
-	path := fmt.Sprintf("%s.torn-%d", s.file.Name(), s.size)
-	if err := os.WriteFile(path, tail, 0o600); err != nil {
-		return fmt.Errorf("set an unfinished write aside: %w", err)
+// harden writes the frames behind the last mark once more, and marks them. They
+// may have been read from memory alone: after a sync that failed, the system
+// takes pages for clean that never reached the disk.
+func (l *Log) harden(s *segment, from int64) error {
+	if from >= s.size {
+		return nil
 	}
-	if err := errors.Join(s.file.Truncate(s.size), s.file.Sync(), syncDir(l.dir)); err != nil {
-		return fmt.Errorf("cut off an unfinished write: %w", err)
+	frames := make([]byte, s.size-from)
+	if _, err := s.file.ReadAt(frames, from); err != nil {
+		return fmt.Errorf("read the spool: %w", err)
 	}
-	l.opts.Log.Warn("a crash cut a write to the spool short; nobody was told that it succeeded",
-		"file", s.file.Name(), "offset", s.size, "bytes", len(tail), "kept_in", path)
+	if err := l.put(s.file, frames, from); err != nil {
+		return fmt.Errorf("sync the end of the spool: %w", err)
+	}
+	if !l.broken {
+		s.mark()
+	}
 	return nil
+}
+
+// removeUnborn deletes segments that a crash kept from their name.
+func (l *Log) removeUnborn() error {
+	paths, err := l.list(unbornSuffix)
+	for _, path := range paths {
+		err = errors.Join(err, os.Remove(path))
+	}
+	return err
 }

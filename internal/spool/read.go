@@ -13,75 +13,87 @@ type cursor struct {
 }
 
 // Next returns the entry behind the one it returned last, and begins with the
-// first that is not done. It waits for one until the context ends. It is for
-// one reader. It returns ErrClosed, the context's error, a *CorruptError, or
-// an error of the file system.
+// first of the spool; entries that are done by then are passed over. It waits
+// for one until the context ends. Each entry goes to one caller. It returns
+// ErrClosed, the context's error, a *CorruptError for damage since Open, or an
+// error of the file system; after the last two it stays where it is.
 func (l *Log) Next(ctx context.Context) (Entry, error) {
-	if err := l.await(ctx); err != nil {
-		return Entry{}, err
-	}
-	c := &l.cursor
 	for {
-		body, state, err := readFrame(c.segment.file, c.offset, l.end(c.segment))
-		switch {
-		case err != nil:
-			return Entry{}, fmt.Errorf("read the spool: %w", err)
-		case state == frameMark:
-			c.offset += frameSize
-			continue
-		case state != frameWhole:
-			return Entry{}, &CorruptError{c.segment.file.Name(), c.offset, "a frame is not what was written"}
+		if err := ctx.Err(); err != nil {
+			return Entry{}, err
 		}
-		plain, err := l.sealer.open(body, c.sequence)
-		if err != nil {
-			return Entry{}, &CorruptError{c.segment.file.Name(), c.offset, "an entry cannot be opened"}
-		}
-		e := Entry{Sequence: c.sequence, Body: plain}
-		c.offset += frameSize + int64(len(body))
-		c.sequence++
-		return e, nil
-	}
-}
-
-// await returns when the cursor stands in a segment that holds its entry.
-func (l *Log) await(ctx context.Context) error {
-	for {
-		l.mu.Lock()
-		ready := l.seek()
-		closed, arrived := l.closed, l.arrived
-		l.mu.Unlock()
-		switch {
-		case closed:
-			return ErrClosed
-		case ready:
-			return nil
+		e, arrived, err := l.take()
+		if err != nil || arrived == nil {
+			return e, err
 		}
 		select {
 		case <-ctx.Done():
-			return ctx.Err()
 		case <-arrived:
 		}
 	}
 }
 
-// seek moves the cursor to the segment of its entry, if that is written.
-func (l *Log) seek() bool {
-	if l.cursor.sequence >= l.next {
-		return false
-	}
-	for i := len(l.segments) - 1; i >= 0; i-- {
-		if s := l.segments[i]; s.first <= l.cursor.sequence {
-			if l.cursor.segment != s {
-				l.cursor.segment, l.cursor.offset = s, headerSize
-			}
-			return true
-		}
-	}
-	return false
-}
-
-func (l *Log) end(s *segment) int64 {
+// take returns the next entry, or, where there is none, what to wait for. It
+// keeps the lock, so that no file is closed while it is read.
+func (l *Log) take() (Entry, <-chan struct{}, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return s.size
+	if l.closed {
+		return Entry{}, nil, ErrClosed
+	}
+	for l.seek() {
+		e, err := l.read()
+		if err != nil {
+			return Entry{}, nil, err
+		}
+		if !l.isDone(e.Sequence) {
+			return e, nil, nil
+		}
+	}
+	return Entry{}, l.arrived, nil
+}
+
+// seek moves the cursor to the segment of its entry, if that is written. What
+// was deleted ahead of the cursor is passed over.
+func (l *Log) seek() bool {
+	c := &l.cursor
+	if len(l.segments) == 0 {
+		c.sequence = l.next
+		return false
+	}
+	c.sequence = max(c.sequence, l.segments[0].first)
+	if c.sequence == l.next {
+		return false
+	}
+	i := len(l.segments) - 1
+	for l.segments[i].first > c.sequence {
+		i--
+	}
+	if c.segment != l.segments[i] {
+		c.segment, c.offset = l.segments[i], headerSize
+	}
+	return true
+}
+
+// read returns the entry at the cursor.
+func (l *Log) read() (Entry, error) {
+	c := &l.cursor
+	body, state, err := readFrame(c.segment.file, c.offset, c.segment.size)
+	for ; state == frameMark; body, state, err = readFrame(c.segment.file, c.offset, c.segment.size) {
+		c.offset += frameSize
+	}
+	switch {
+	case err != nil:
+		return Entry{}, fmt.Errorf("read the spool: %w", err)
+	case state != frameWhole:
+		return Entry{}, damaged(c.segment, c.offset)
+	}
+	plain, err := l.sealer.open(body, c.sequence)
+	if err != nil {
+		return Entry{}, damaged(c.segment, c.offset)
+	}
+	e := Entry{Sequence: c.sequence, Body: plain}
+	c.offset += frameSize + int64(len(body))
+	c.sequence++
+	return e, nil
 }

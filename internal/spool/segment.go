@@ -15,7 +15,11 @@ const (
 	flagSealed    = 1
 
 	headerSize = 8 + 4 + 4 + 8 + 8 + 8 + keyCheckSize + 4
-	frameSize  = 4 + 4 // before the body
+	frameSize  = 4 + 4 // before the body; also a whole mark
+
+	segmentPrefix = "spool-"
+	segmentSuffix = ".seg"
+	unbornSuffix  = segmentSuffix + ".new"
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -25,7 +29,13 @@ type segment struct {
 	file   *os.File
 	number uint64
 	first  uint64 // sequence of its first entry
-	size   int64  // bytes that count
+	size   int64  // where its last synced frame ends; a mark follows
+}
+
+// mark says that everything written so far was synced. It needs no sync of its
+// own, and may fail: the next group begins with it.
+func (s *segment) mark() {
+	_, _ = s.file.WriteAt(mark(s.size), s.size)
 }
 
 // header is the first headerSize bytes of a segment.
@@ -37,7 +47,7 @@ type header struct {
 }
 
 func (h header) encode() []byte {
-	b := append(make([]byte, 0, headerSize), magic...)
+	b := append(make([]byte, 0, headerSize+frameSize), magic...)
 	b = binary.BigEndian.AppendUint32(b, formatVersion)
 	var flags uint32
 	if h.sealed {
@@ -52,14 +62,13 @@ func (h header) encode() []byte {
 }
 
 // readHeader reads the header of a file. Another version is ErrVersion; what
-// is no header is a *CorruptError, but io.ErrUnexpectedEOF where the file ends
-// before it does.
+// is no header is a *CorruptError.
 func readHeader(file *os.File) (header, error) {
 	b := make([]byte, headerSize)
 	if _, err := file.ReadAt(b, 0); err == io.EOF {
-		return header{}, io.ErrUnexpectedEOF
+		return header{}, &CorruptError{file.Name(), 0, "it is shorter than a header"}
 	} else if err != nil {
-		return header{}, err
+		return header{}, fmt.Errorf("read the spool: %w", err)
 	}
 	sum := binary.BigEndian.Uint32(b[headerSize-4:])
 	switch {
@@ -138,6 +147,13 @@ func mark(offset int64) []byte {
 	return binary.BigEndian.AppendUint32(b, crc32.Checksum(binary.BigEndian.AppendUint64(nil, uint64(offset)), castagnoli))
 }
 
+// noLength is how a mark begins.
+var noLength = make([]byte, 4)
+
 func frameSum(length, body []byte) uint32 {
 	return crc32.Update(crc32.Checksum(length, castagnoli), castagnoli, body)
+}
+
+func damaged(s *segment, offset int64) error {
+	return &CorruptError{s.file.Name(), offset, "a frame is not what was written"}
 }

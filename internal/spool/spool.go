@@ -3,15 +3,20 @@
 //
 // Guarantee: Append returns when the entry is synced to disk, and every entry
 // that it returned for is given out again after any crash, until Done. Entries
-// are handed out in the order in which they were appended. One that was done
-// shortly before a crash may be given out once more.
+// are handed out in the order in which they were appended.
+//
+// Limits: Done is remembered in memory, and on disk only by deleting a segment
+// all of whose entries are done; after a restart the others of it come again.
+// An entry whose Append failed may be given out after a crash. That the first
+// or last file is missing, or ends early between two entries, cannot be seen.
+// A power cut can take the mark of the last group that was synced; should the
+// disk also damage that group, it looks like an unfinished write.
 //
 // An entry is checksummed, and sealed with AES-256-GCM where there is a key. A
-// crash can leave the last write unfinished; that is cut off at the next
-// start, set aside in a file of its own, and reported: it was never
-// acknowledged. Any other damage stops the start, because what is damaged may
-// have been acknowledged; the error names file and offset, and nothing is
-// deleted.
+// crash can leave the last write unfinished; the next start reports it and
+// leaves it out, for it was never acknowledged. Any other damage stops the
+// start, because what is damaged may have been acknowledged; the error names
+// file and offset, and nothing is deleted.
 //
 // # Format
 //
@@ -22,15 +27,18 @@
 //	frame   length[4] crc[4] body[length]
 //	mark    0[4] crc[4]
 //
-// first is the sequence number of the segment's first entry. prevSize is how
-// many bytes of the segment before it count: a write that failed half-way can
-// leave some behind them. The CRC-32C of a header covers all before it, that of
-// a frame its length and body, that of a mark its own offset. A sealed body is
-// a nonce, the ciphertext, and a tag over both and the entry's number.
+// first is the sequence number of the segment's first entry. prevSize is where
+// the last frame of the segment before it ends: behind that there is a mark, or
+// what a failed or unfinished write left. The CRC-32C of a header covers all
+// before it, that of a frame its length and body, that of a mark its own
+// offset. A sealed body is a nonce, the ciphertext, and a tag over both and the
+// entry's number.
 //
-// A mark follows each group of frames once that group is synced. Damage ahead
-// of a mark is damage to what was acknowledged; damage behind the last mark is
-// a write that a crash cut short.
+// A mark follows the header, and each group of frames once that group is
+// synced. Damage ahead of a mark is damage to what was acknowledged; damage
+// behind the last mark is a write that a crash cut short. A mark is synced only
+// with the group behind it, which begins by writing it again, so nothing else
+// may rely on it being there.
 package spool
 
 import (
@@ -54,7 +62,7 @@ var (
 	// ErrFull: the entry would pass Options.MaxBytes. Nothing was written.
 	ErrFull = errors.New("spool is full")
 	// ErrKey: the spool was written with another key, or with one where there
-	// is none now.
+	// is none now, or without one where there is one now.
 	ErrKey = errors.New("spool was written with another key")
 	// ErrVersion: the spool was written by another version of this program.
 	ErrVersion = errors.New("spool is of another version")
@@ -65,20 +73,22 @@ var (
 // CorruptError says where acknowledged entries are damaged.
 type CorruptError struct {
 	File   string
-	Offset int64
+	Offset int64 // in bytes
 	Cause  string
 }
 
 func (e *CorruptError) Error() string {
-	return fmt.Sprintf("spool file %s is damaged at byte %d: %s; nothing was deleted: restore the file, or move it away to go on without what it holds", e.File, e.Offset, e.Cause)
+	return fmt.Sprintf("spool file %s is damaged at byte %d: %s; nothing was deleted: restore the file, or move it to another directory, and with it either all files before it or all behind it", e.File, e.Offset, e.Cause)
 }
 
 // Options of a Log.
 type Options struct {
-	MaxBytes     int64  // of all segments together
-	SegmentBytes int64  // where a new segment begins; 0: 16 MiB
-	Key          []byte // 32 bytes; nil: entries are not sealed
-	Log          *slog.Logger
+	// MaxBytes bounds all segments together. It needs room for a few of them,
+	// because space returns by whole segments.
+	MaxBytes     int64
+	SegmentBytes int64        // where a new segment begins; 0: 16 MiB, or MaxBytes/8 where that is less
+	Key          []byte       // 32 bytes; nil: entries are not sealed
+	Log          *slog.Logger // told of unfinished writes; nil: nobody is
 }
 
 const defaultSegmentBytes = 16 << 20
@@ -96,9 +106,13 @@ type Log struct {
 	sealer  sealer
 	lock    *flock.Flock
 	appends *batch.Group[[]byte, appended]
+	put     func(file *os.File, b []byte, offset int64) error // putSynced
+
+	disk sync.Mutex // held while a group is written; taken before mu
 
 	mu       sync.Mutex
 	segments []*segment // ascending; the last is written to
+	number   uint64     // of the segment begun last
 	broken   bool       // the last segment takes nothing more
 	writing  bool       // a group is on its way into the last segment
 	next     uint64     // sequence of the next entry
@@ -114,26 +128,43 @@ type Log struct {
 // its owner only. It returns ErrLocked, ErrKey, ErrVersion, a *CorruptError,
 // or an error of the file system.
 func Open(dir string, opts Options) (*Log, error) {
+	return open(dir, opts, putSynced)
+}
+
+func open(dir string, opts Options, put func(*os.File, []byte, int64) error) (*Log, error) {
 	if opts.SegmentBytes == 0 {
-		opts.SegmentBytes = defaultSegmentBytes
+		opts.SegmentBytes = min(defaultSegmentBytes, opts.MaxBytes/8)
+	}
+	if opts.Log == nil {
+		opts.Log = slog.New(slog.DiscardHandler)
 	}
 	sealer, err := newSealer(opts.Key)
 	if err != nil {
 		return nil, err
 	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := makeDir(dir); err != nil {
 		return nil, fmt.Errorf("make spool directory: %w", err)
 	}
-	l := &Log{dir: dir, opts: opts, sealer: sealer, done: map[uint64]struct{}{}, arrived: make(chan struct{})}
+	l := &Log{dir: dir, opts: opts, sealer: sealer, put: put, done: map[uint64]struct{}{}, arrived: make(chan struct{})}
 	if err := l.takeLock(); err != nil {
 		return nil, err
 	}
 	if err := l.load(); err != nil {
-		l.lock.Unlock()
-		return nil, err
+		return nil, errors.Join(err, l.release())
 	}
 	l.appends = batch.New(maxGroup, l.write)
 	return l, nil
+}
+
+// makeDir makes a directory whose name outlives a crash.
+func makeDir(dir string) error {
+	if _, err := os.Stat(dir); err == nil {
+		return nil
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(dir))
 }
 
 func (l *Log) takeLock() error {
@@ -151,9 +182,12 @@ func (l *Log) takeLock() error {
 
 // Append writes an entry and returns its sequence number once it is on disk.
 // Entries that arrive during one sync share the next. It returns ErrFull,
-// ErrClosed, an error for an empty body, the context's error (then the entry may still be written), or an
-// error of the file system; the spool then goes on in a new segment as soon as
-// the disk lets it.
+// ErrClosed, an error for a body that is empty or larger than 1 GiB, the
+// context's error, or an error of the file system; after the last, the spool
+// goes on in a new segment as soon as the disk lets it.
+//
+// The body must not change until Append returns, and never again after the
+// context's error: then it may still be written.
 func (l *Log) Append(ctx context.Context, body []byte) (uint64, error) {
 	a, err := l.appends.Do(ctx, body)
 	if err != nil {
@@ -163,19 +197,29 @@ func (l *Log) Append(ctx context.Context, body []byte) (uint64, error) {
 }
 
 // Done says that an entry need not be given out again. Segments all of whose
-// entries are done are deleted.
+// entries are done are deleted. Saying it twice, or of an entry that there is
+// not, changes nothing. It returns ErrClosed, or an error of the file system
+// when a segment could not be deleted; the entry is done nevertheless, and the
+// next Done tries again.
 func (l *Log) Done(sequence uint64) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.done[sequence] = struct{}{}
-	for {
-		if _, ok := l.done[l.head]; !ok || l.head == l.next {
-			break
-		}
+	if l.closed {
+		return ErrClosed
+	}
+	if sequence < l.next && !l.isDone(sequence) {
+		l.done[sequence] = struct{}{}
+	}
+	for l.head < l.next && l.isDone(l.head) {
 		delete(l.done, l.head)
 		l.head++
 	}
 	return l.trim()
+}
+
+func (l *Log) isDone(sequence uint64) bool {
+	_, ok := l.done[sequence]
+	return ok || sequence < l.head
 }
 
 // Pending is how many entries are not done.
@@ -185,28 +229,48 @@ func (l *Log) Pending() int {
 	return int(l.next-l.head) - len(l.done)
 }
 
-// Bytes is how much the segments take on disk.
+// Bytes is how much the segments take on disk, without what unfinished writes
+// left behind them.
 func (l *Log) Bytes() int64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.bytes
 }
 
-// Close ends all reading and appending and gives the directory free.
+// Close ends all reading and appending and gives the directory free. It waits
+// for a write that is under way: nothing is written after it returns. A second
+// call does nothing.
 func (l *Log) Close() error {
+	if !l.stop() {
+		return nil
+	}
+	l.disk.Lock()
+	defer l.disk.Unlock()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.release()
+}
+
+// stop lets nothing new begin. It says whether that was the first time.
+func (l *Log) stop() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.closed {
-		return nil
+		return false
 	}
 	l.closed = true
 	l.wake()
+	return true
+}
+
+// release closes the files and then gives the directory free.
+func (l *Log) release() error {
 	var errs []error
 	for _, s := range l.segments {
 		errs = append(errs, s.file.Close())
 	}
-	errs = append(errs, l.lock.Unlock())
-	return errors.Join(errs...)
+	l.segments = nil
+	return errors.Join(append(errs, l.lock.Unlock())...)
 }
 
 // wake tells readers that something changed.
