@@ -17,6 +17,9 @@ const (
 	// confirmLimit bounds what is remembered while the store is away. What is
 	// forgotten is settled by the next attempt, which reads Kafka back.
 	confirmLimit = 1 << 16
+	// confirmPatience is after how many failures in a row it is asked whether
+	// the store is away at all, or a confirmation at fault.
+	confirmPatience = 25
 )
 
 // confirmer tells the store which claims are delivered, in batches, behind the
@@ -50,6 +53,8 @@ func (c *confirmer) add(d event.Delivery) {
 	defer c.mu.Unlock()
 	if len(c.queue) < confirmLimit {
 		c.queue = append(c.queue, d)
+	} else {
+		c.metrics.dropped.Inc()
 	}
 	if !c.running {
 		c.running = true
@@ -94,11 +99,35 @@ func (c *confirmer) tell(batch []event.Delivery) {
 		if failures == 0 {
 			c.log.Warn("confirmations wait for the store", "error", err)
 		}
+		if failures >= confirmPatience && c.storeIsThere() {
+			c.tellEach(batch)
+			return
+		}
 		select {
 		case <-c.ctx.Done():
 			return
 		case <-time.After(confirmBackoff):
 		}
+	}
+}
+
+func (c *confirmer) storeIsThere() bool {
+	ctx, cancel := context.WithTimeout(c.ctx, confirmTimeout)
+	defer cancel()
+	return c.store.Ping(ctx) == nil
+}
+
+// tellEach keeps one confirmation that the store will not take from holding up
+// all others. What is left out is settled by the next attempt.
+func (c *confirmer) tellEach(batch []event.Delivery) {
+	for i := range batch {
+		owned, err := c.confirm(batch[i : i+1])
+		if err != nil {
+			c.metrics.dropped.Inc()
+			c.log.Warn("a confirmation is left out", "error", err)
+			continue
+		}
+		c.count(owned)
 	}
 }
 

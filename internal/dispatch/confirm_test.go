@@ -3,6 +3,7 @@ package dispatch_test
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -75,12 +76,15 @@ func TestConfirmationsOutlastTheStoresAbsence(t *testing.T) {
 		const away = 40 * time.Second
 		back := time.Now().Add(away)
 		var calls atomic.Int32
-		s := fakeStore{confirm: func(context.Context, []event.Delivery) ([]bool, error) {
-			calls.Add(1)
+		ask := func() error {
 			if time.Now().Before(back) {
-				return nil, errAway
+				return errAway
 			}
-			return nil, nil
+			return nil
+		}
+		s := fakeStore{ping: ask, confirm: func(context.Context, []event.Delivery) ([]bool, error) {
+			calls.Add(1)
+			return nil, ask()
 		}}
 		d := newDispatcher(t, &s, &fakeProducer{})
 		accept(t, d, 600)
@@ -193,5 +197,27 @@ func TestALongAbsenceOfTheStore(t *testing.T) {
 		d.close(t)
 		require.Less(t, len(s.confirmed()), limit+1000)
 		require.GreaterOrEqual(t, len(s.confirmed()), limit)
+	})
+}
+
+// One confirmation that the store will not take does not hold up the others.
+func TestOneBadConfirmation(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := fakeStore{confirm: func(_ context.Context, done []event.Delivery) ([]bool, error) {
+			for _, d := range done {
+				if strings.HasSuffix(d.Key, "/bad") {
+					return nil, errAway
+				}
+			}
+			return nil, nil
+		}}
+		d := newDispatcher(t, &s, &fakeProducer{})
+		for _, id := range []string{"evt-1", "bad", "evt-2"} {
+			_, err := d.Dispatch(t.Context(), inbound(id))
+			require.NoError(t, err)
+		}
+		d.close(t)
+		require.Len(t, s.confirmed(), 2)
+		require.Equal(t, 1, d.count(t, "gateway_confirmations_dropped_total"))
 	})
 }

@@ -23,6 +23,14 @@
 // A claim is given back only when Kafka certainly does not have the record; an
 // unknown outcome stays claimed.
 //
+// # The spool
+//
+// What cannot be settled now goes to the local spool, and is delivered from
+// there by the same claim and produce, in order of its operation: as long as an
+// event of an operation waits in a spool, on whichever replica, its later
+// events wait behind it. A spooled event whose first attempt left a doubt is
+// read back before it is produced, even where the store forgot the claim.
+//
 // # Not covered
 //
 // A process that is suspended between its last look at the deadline and its
@@ -42,6 +50,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -50,6 +59,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"awareid-gateway/internal/event"
+	"awareid-gateway/internal/spool"
 )
 
 // Why an event could not be settled now. With all of them it may be sent
@@ -72,6 +82,7 @@ var (
 type Store interface {
 	Claim(ctx context.Context, c event.Claim, terms event.Terms) (event.Claim, event.Verdict, error)
 	Confirm(ctx context.Context, done []event.Delivery) ([]bool, error)
+	Ping(ctx context.Context) error
 	Release(ctx context.Context, key, token string) error
 }
 
@@ -80,6 +91,9 @@ type Producer interface {
 	// Place names the partition for a key, and an offset that a record
 	// produced from now on cannot precede.
 	Place(ctx context.Context, topic, key string) (event.Place, int64, error)
+	// Failing says that a partition takes no records at the moment, as far as
+	// the last attempts there tell.
+	Failing(at event.Place) bool
 	// Append hands over a record. It calls done once, from another goroutine
 	// and soon after the deadline at the latest, with the record's offset or
 	// an error that is ErrNotStored, ErrUnknown or ErrRefused. Until then the
@@ -114,6 +128,7 @@ type Outcome string
 const (
 	Accepted    Outcome = "accepted"    // Kafka has it, by this attempt
 	Duplicate   Outcome = "duplicate"   // Kafka had it before
+	Spooled     Outcome = "spooled"     // it is on disk here, and will be delivered
 	Quarantined Outcome = "quarantined" // the quarantine topic has it
 )
 
@@ -136,10 +151,23 @@ type Options struct {
 	Terms          event.Terms
 	ProduceTimeout time.Duration // less than half of the lease
 	Replica        string
+	Spool          *spool.Log // nil: what cannot be settled now is an error
+	Queues         Queues     // nil: this is the only replica
+	OnOutage       OnOutage   // of the store
 	Log            *slog.Logger
 	Metrics        prometheus.Registerer
 	Now            func() time.Time // nil: time.Now
 }
+
+// OnOutage says what becomes of events while the store is away.
+type OnOutage int
+
+// The choices.
+const (
+	SpoolOnOutage  OnOutage = iota // spool them, if there is a spool
+	AcceptOnOutage                 // produce them unchecked; repeats may pass
+	RejectOnOutage                 // refuse them
+)
 
 // Dispatcher is safe for concurrent use.
 type Dispatcher struct {
@@ -147,6 +175,8 @@ type Dispatcher struct {
 	producer Producer
 	opts     Options
 	confirms *confirmer
+	outage   *outage
+	spooler  *spooler // nil without a spool
 	metrics  metrics
 
 	instance string // makes tokens unique among all processes
@@ -162,17 +192,28 @@ func New(store Store, producer Producer, opts Options) *Dispatcher {
 	var id [12]byte
 	rand.Read(id[:]) // never fails (crypto/rand)
 	m := newMetrics(opts.Metrics)
-	return &Dispatcher{
+	d := &Dispatcher{
 		store: store, producer: producer, opts: opts, metrics: m,
 		instance: hex.EncodeToString(id[:]),
 		confirms: newConfirmer(store, opts.Log, m),
+		outage:   newOutage(store.Ping, opts.Log),
 	}
+	if opts.Spool != nil {
+		d.spooler = newSpooler(opts.Spool, opts.Queues, d.outage, opts.Log, d.drainOne)
+		d.outage.back = d.spooler.publishAll
+		d.spooler.start()
+	}
+	return d
 }
 
 // Close waits until every record that was handed to Kafka has its outcome and
 // the store knows of it, or until the context ends. What the store is not told
 // by then is settled by whoever meets the event next; the error says so.
 func (d *Dispatcher) Close(ctx context.Context) error {
+	if d.spooler != nil {
+		d.spooler.close()
+	}
+	d.outage.close()
 	settled := make(chan struct{})
 	go func() {
 		d.pending.Wait()
@@ -189,32 +230,41 @@ func (d *Dispatcher) Close(ctx context.Context) error {
 
 // Dispatch brings an event into its topic, unless it is there. It returns when
 // Kafka has acknowledged it or when the context ends, whichever is first; the
-// attempt itself goes on until the produce time-out. A record that the broker
+// attempt itself goes on until the produce time-out. What cannot be settled by
+// then is Spooled, where there is a spool with room. A record that the broker
 // refuses goes to quarantine. The errors are ErrStore, ErrInFlight,
 // ErrNotStored and ErrUnknown, and ErrRefused where the broker refuses the
 // quarantine record too. It must not be called once Close was.
 func (d *Dispatcher) Dispatch(ctx context.Context, in Inbound) (Outcome, error) {
 	memory := newHold(in.Release)
 	defer memory.release()
-	outcome, err := d.deliver(ctx, delivery{
+	dl := &delivery{
 		claimKey: in.Event.ClaimKey(in.WebhookID),
 		topic:    d.opts.Routes.Topic(in.Event),
 		record:   in.record(),
 		identity: in.Event.Identity(in.WebhookID),
+		queue:    in.Event.QueueKey(in.WebhookID),
+		webhook:  in.WebhookID,
+		received: in.ReceivedAt,
 		memory:   memory,
-	})
+	}
+	outcome, err := d.deliverOrSpool(ctx, dl)
 	if errors.Is(err, ErrRefused) {
-		memory.retain()
-		outcome = Quarantined
-		err = d.Quarantine(ctx, Suspect{
-			Body: in.Event.Payload, WebhookID: in.WebhookID, Reason: ReasonRefused,
-			ReceivedAt: in.ReceivedAt, Release: memory.release,
-		})
+		outcome, err = Quarantined, d.quarantineRefused(ctx, dl)
 	}
 	if err != nil {
 		return "", err
 	}
 	return outcome, nil
+}
+
+// quarantineRefused keeps a record that the broker would not take.
+func (d *Dispatcher) quarantineRefused(ctx context.Context, dl *delivery) error {
+	dl.memory.retain()
+	return d.Quarantine(ctx, Suspect{
+		Body: dl.record.Value, WebhookID: dl.webhook, Reason: ReasonRefused,
+		ReceivedAt: dl.received, Release: dl.memory.release,
+	})
 }
 
 func (in Inbound) record() Record {
@@ -236,7 +286,13 @@ type delivery struct {
 	topic    string
 	record   Record
 	identity []event.Header // the headers that no other record has
+	queue    string         // of its operation; "": it need not be in order
+	webhook  string
+	received time.Time
 	memory   *hold
+
+	spooled bool   // it comes from the spool
+	doubt   *doubt // an earlier attempt may have stored the record
 }
 
 // hold counts who still reads a record's memory, and frees it after the last.
@@ -259,31 +315,155 @@ func (h *hold) release() {
 	}
 }
 
+// deliverOrSpool delivers what can be settled now, and spools the rest.
+func (d *Dispatcher) deliverOrSpool(ctx context.Context, dl *delivery) (Outcome, error) {
+	if d.spooler != nil && d.spooler.holds(dl.queue) {
+		return d.spool(ctx, dl, errBehind)
+	}
+	if d.outage.storeIsDown() {
+		return d.withoutStore(ctx, dl, ErrStore)
+	}
+	outcome, err := d.deliver(ctx, dl)
+	switch {
+	case err == nil, errors.Is(err, ErrRefused):
+		return outcome, err
+	case errors.Is(err, ErrStore):
+		return d.withoutStore(ctx, dl, err)
+	}
+	return d.spool(ctx, dl, err)
+}
+
+// withoutStore does what is configured for a store that is away.
+func (d *Dispatcher) withoutStore(ctx context.Context, dl *delivery, why error) (Outcome, error) {
+	switch d.opts.OnOutage {
+	case RejectOnOutage:
+		return "", why
+	case AcceptOnOutage:
+		return d.produceUnchecked(ctx, dl)
+	}
+	return d.spool(ctx, dl, why)
+}
+
+// produceUnchecked produces without a claim, and says so in the record.
+func (d *Dispatcher) produceUnchecked(ctx context.Context, dl *delivery) (Outcome, error) {
+	place, _, err := d.producer.Place(ctx, dl.topic, dl.record.Key)
+	if err != nil {
+		return "", fmt.Errorf("%w: choose a partition: %w", ErrNotStored, err)
+	}
+	record := dl.record
+	record.Headers = append(slices.Clone(record.Headers), event.Header{Key: "gateway-dedup", Value: []byte("unchecked")})
+	outcome := make(chan error, 1)
+	d.pending.Add(1)
+	dl.memory.retain()
+	d.producer.Append(place, record, d.opts.Now().Add(d.opts.ProduceTimeout), func(_ int64, err error) {
+		defer d.pending.Done()
+		dl.memory.release()
+		outcome <- err
+	})
+	select {
+	case err = <-outcome:
+	case <-ctx.Done():
+		err = fmt.Errorf("%w: Kafka has not answered yet", ErrUnknown)
+	}
+	if err != nil {
+		return "", err
+	}
+	d.metrics.unchecked.Inc()
+	return Accepted, nil
+}
+
+// spoolTimeout is what a request may take beyond its context to reach the disk.
+const spoolTimeout = 800 * time.Millisecond
+
+// errBehind: an earlier event of the operation is in a spool.
+var errBehind = fmt.Errorf("%w: an earlier event of its operation waits in a spool", ErrNotStored)
+
+// spool puts a delivery on disk. Where that fails, the error is why it could
+// not be delivered, and why not spooled.
+func (d *Dispatcher) spool(ctx context.Context, dl *delivery, why error) (Outcome, error) {
+	if d.spooler == nil {
+		return "", why
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), spoolTimeout)
+	defer cancel()
+	err := d.spooler.put(ctx, &parcel{
+		ClaimKey: dl.claimKey, Topic: dl.topic, Record: dl.record, Identity: dl.identity,
+		WebhookID: dl.webhook, ReceivedAt: dl.received, Doubt: dl.doubt,
+		Ticket: event.Ticket{Queue: dl.queue, ID: d.token(), At: dl.received},
+	})
+	if err != nil {
+		return "", fmt.Errorf("%w; nor could it be spooled: %w", why, err)
+	}
+	d.metrics.spooled.Inc()
+	return Spooled, nil
+}
+
+// drainOne is one attempt at a spooled delivery.
+func (d *Dispatcher) drainOne(ctx context.Context, p *parcel) error {
+	dl := p.delivery()
+	_, err := d.deliver(ctx, dl)
+	p.Doubt = dl.doubt
+	if errors.Is(err, ErrRefused) && dl.topic != d.opts.Routes.Quarantine() {
+		err = d.quarantineRefused(ctx, dl)
+	}
+	if err != nil {
+		d.opts.Log.Debug("a spooled event has to wait", "webhook", dl.webhook, "error", err)
+		return err
+	}
+	d.metrics.drained.Inc()
+	return nil
+}
+
 // deliver is the journey.
-func (d *Dispatcher) deliver(ctx context.Context, dl delivery) (Outcome, error) {
+func (d *Dispatcher) deliver(ctx context.Context, dl *delivery) (Outcome, error) {
 	place, from, err := d.producer.Place(ctx, dl.topic, dl.record.Key)
 	if err != nil {
 		return "", fmt.Errorf("%w: choose a partition: %w", ErrNotStored, err)
 	}
 	claim, verdict, claimedAt, err := d.claim(ctx, event.Claim{
-		Key: dl.claimKey, Token: d.token(), Replica: d.opts.Replica, Place: place, FromOffset: from,
+		Key: dl.claimKey, Token: d.token(), Replica: d.opts.Replica, Place: place, FromOffset: from, Queue: d.queueToAsk(dl),
 	})
 	if err != nil {
 		return "", err
 	}
-	switch verdict {
-	case event.Delivered:
+	if verdict == event.Delivered {
 		return Duplicate, nil
-	case event.Inherited:
-		found, err := d.readBack(ctx, claim, dl.identity)
-		if err != nil {
-			return "", err
-		}
-		if found {
-			return Duplicate, nil
-		}
+	}
+	found, err := d.settleDoubts(ctx, claim, verdict, dl)
+	switch {
+	case err != nil:
+		return "", err
+	case found:
+		return Duplicate, nil
+	}
+	if err := d.mayProduce(claim, dl); err != nil {
+		d.giveBack(claim)
+		return "", err
 	}
 	return d.produce(ctx, claim, claimedAt, dl)
+}
+
+// queueToAsk is the queue that a new event may have to stand in. A spooled one
+// has had its turn.
+func (d *Dispatcher) queueToAsk(dl *delivery) string {
+	if dl.spooled || d.opts.Queues == nil {
+		return ""
+	}
+	return dl.queue
+}
+
+// mayProduce is false for what belongs in the spool, given that there is one.
+// What comes from there is what finds out whether a partition is back.
+func (d *Dispatcher) mayProduce(c event.Claim, dl *delivery) error {
+	switch {
+	case dl.spooled || d.spooler == nil:
+		return nil
+	case c.Queued:
+		return errBehind
+	case d.producer.Failing(c.Place):
+		return fmt.Errorf("%w: the partition takes no records at the moment", ErrNotStored)
+	}
+	return nil
 }
 
 // token names this attempt.
@@ -308,6 +488,10 @@ func (d *Dispatcher) claim(ctx context.Context, c event.Claim) (event.Claim, eve
 		case err != nil && busy && ctx.Err() != nil:
 			return got, verdict, asked, ErrInFlight
 		case err != nil:
+			if ctx.Err() == nil {
+				d.outage.storeFailed(err)
+			}
+			d.giveBack(c) // it may have been granted all the same
 			return got, verdict, asked, fmt.Errorf("%w: claim: %w", ErrStore, err)
 		case verdict != event.Busy:
 			return got, verdict, asked, nil
@@ -321,25 +505,37 @@ func (d *Dispatcher) claim(ctx context.Context, c event.Claim) (event.Claim, eve
 	}
 }
 
-// readBack looks in Kafka for what the claim's first owner may have produced.
-func (d *Dispatcher) readBack(ctx context.Context, c event.Claim, identity []event.Header) (bool, error) {
+// settleDoubts looks in Kafka for what an earlier attempt may have produced:
+// the owner that the claim was inherited from, or the one that spooled it.
+func (d *Dispatcher) settleDoubts(ctx context.Context, c event.Claim, v event.Verdict, dl *delivery) (found bool, err error) {
+	if v == event.Inherited {
+		dl.doubt = &doubt{Place: c.Place, FromOffset: c.FromOffset}
+	} else if dl.doubt == nil {
+		return false, nil
+	} else if d.opts.Now().Before(dl.doubt.Over) {
+		d.giveBack(c)
+		return false, fmt.Errorf("%w: an earlier attempt may still arrive", ErrUnknown)
+	}
 	d.metrics.inherited.Inc()
-	offset, found, err := d.producer.Find(ctx, c.Place, c.FromOffset, identity)
+	offset, found, err := d.producer.Find(ctx, dl.doubt.Place, dl.doubt.FromOffset, dl.identity)
 	if err != nil {
+		d.giveBack(c) // this attempt has produced nothing
 		return false, fmt.Errorf("%w: read the partition back: %w", ErrUnknown, err)
 	}
 	if found {
 		d.confirm(c, offset)
 	}
+	dl.doubt = nil
 	return found, nil
 }
 
 // produce hands the record over and waits for its outcome, at most until the
 // context ends.
-func (d *Dispatcher) produce(ctx context.Context, c event.Claim, claimedAt time.Time, dl delivery) (Outcome, error) {
-	deadline, ok := d.deadline(claimedAt)
+func (d *Dispatcher) produce(ctx context.Context, c event.Claim, claimedAt time.Time, dl *delivery) (Outcome, error) {
+	deadline, ok := d.deadline(ctx, claimedAt)
 	if !ok {
-		return "", fmt.Errorf("%w: the lease is nearly over", ErrUnknown)
+		d.giveBack(c)
+		return "", fmt.Errorf("%w: the lease is nearly over", ErrNotStored)
 	}
 	outcome := make(chan error, 1)
 	d.pending.Add(1)
@@ -350,22 +546,39 @@ func (d *Dispatcher) produce(ctx context.Context, c event.Claim, claimedAt time.
 		d.settle(c, offset, err)
 		outcome <- err
 	})
+	var err error
 	select {
-	case err := <-outcome:
-		if err != nil {
-			return "", err
-		}
-		return Accepted, nil
+	case err = <-outcome:
 	case <-ctx.Done():
-		return "", fmt.Errorf("%w: Kafka has not answered yet", ErrUnknown)
+		err = fmt.Errorf("%w: Kafka has not answered yet", ErrUnknown)
 	}
+	if errors.Is(err, ErrUnknown) {
+		dl.doubt = &doubt{
+			Place: c.Place, FromOffset: c.FromOffset,
+			Over: claimedAt.Add(d.opts.Terms.Lease + d.opts.Terms.TakeoverWait),
+		}
+	}
+	if err != nil {
+		return "", err
+	}
+	return Accepted, nil
 }
 
+// answerMargin is what is left of a request's time, after its last attempt at
+// Kafka, to spool it with a certain outcome.
+const answerMargin = 200 * time.Millisecond
+
 // deadline is when the last request of an attempt ends. There is none when
-// less than a produce time-out is left of the lease.
-func (d *Dispatcher) deadline(claimedAt time.Time) (time.Time, bool) {
-	deadline := d.opts.Now().Add(d.opts.ProduceTimeout)
-	return deadline, deadline.Before(claimedAt.Add(d.opts.Terms.Lease))
+// less than a produce time-out is left of the lease. With a spool, an attempt
+// does not outlast the request that it is made for: the spool goes on with it.
+func (d *Dispatcher) deadline(ctx context.Context, claimedAt time.Time) (time.Time, bool) {
+	now := d.opts.Now()
+	deadline := now.Add(d.opts.ProduceTimeout)
+	ok := deadline.Before(claimedAt.Add(d.opts.Terms.Lease))
+	if end, bounded := ctx.Deadline(); bounded && d.spooler != nil {
+		deadline = now.Add(min(d.opts.ProduceTimeout, time.Until(end)-answerMargin))
+	}
+	return deadline, ok
 }
 
 // settle tells the store of an outcome. An unknown one it is not told of.

@@ -16,6 +16,7 @@ type fakeStore struct {
 	claim   func(ctx context.Context, c event.Claim) (event.Claim, event.Verdict, error)
 	confirm func(ctx context.Context, done []event.Delivery) ([]bool, error)
 	release func(ctx context.Context, key, token string) error
+	ping    func() error
 
 	mu       sync.Mutex
 	claims   []event.Claim
@@ -55,11 +56,21 @@ func (s *fakeStore) Release(ctx context.Context, key, token string) error {
 	return s.release(ctx, key, token)
 }
 
+func (s *fakeStore) Ping(context.Context) error {
+	if s.ping == nil {
+		return nil
+	}
+	return s.ping()
+}
+
 func (s *fakeStore) confirmed() []event.Delivery {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Concat(s.batches...)
 }
+
+// Failing: the fake partition takes records, whatever it answers.
+func (p *fakeProducer) Failing(event.Place) bool { return false }
 
 // home is where the fake producer places every key.
 func home(topic string) event.Place { return event.Place{Topic: topic, Partition: 3} }

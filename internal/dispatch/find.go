@@ -18,38 +18,59 @@ const (
 	findMaxWait  = 100 * time.Millisecond
 )
 
-// Find implements Producer: it reads the partition from an offset to the high
-// watermark of its first answer. All that was written before the call and
-// acknowledged lies below that. Where the partition does not have that offset
-// it reads all there is: retention has deleted what was there, or the log is
-// another one than when the offset was noted.
+// Find implements Producer. It reads the partition from an offset to the end of
+// the leader's log, and waits there until all in-sync replicas have everything:
+// a record that timed out for want of replicas lies above the high watermark,
+// where no consumer sees it, and may yet come to stay. Where the partition does
+// not have the offset it reads all there is: retention has deleted what was
+// there, or the log is another one than when the offset was noted.
 func (k *Kafka) Find(ctx context.Context, at event.Place, from int64, headers []event.Header) (int64, bool, error) {
-	end := int64(-1)
-	for offset := from; end < 0 || offset < end; {
+	end, err := k.logEnd(ctx, at)
+	if err != nil {
+		return 0, false, err
+	}
+	if from > end {
+		from = 0
+	}
+	for offset := from; offset < end; {
 		answer, start, err := k.fetch(ctx, at, offset)
 		if err != nil {
 			return 0, false, err
 		}
-		if end < 0 {
-			end = answer.HighWatermark
-		}
 		next, found, err := scan(answer.Records, start, headers)
-		if found || err != nil {
+		switch {
+		case found || err != nil:
 			return next, found, err
-		}
-		if next == start && start < end {
+		case next > start || start >= end:
+		case answer.HighWatermark >= end:
 			return 0, false, fmt.Errorf("read %s/%d: nothing at offset %d below %d", at.Topic, at.Partition, start, end)
+		case !pause(ctx, findMaxWait):
+			return 0, false, fmt.Errorf("read %s/%d: the replicas lack what the leader has from offset %d on", at.Topic, at.Partition, start)
 		}
 		offset = next
 	}
 	return 0, false, nil
 }
 
+// logEnd asks until the leader answers or the context ends.
+func (k *Kafka) logEnd(ctx context.Context, at event.Place) (int64, error) {
+	for backoff := firstBackoff; ; backoff = min(2*backoff, lastBackoff) {
+		end, err := k.askOffset(ctx, debugger, kafka.LastOffset, at)
+		if err == nil {
+			return end, nil
+		}
+		if !pause(ctx, backoff) {
+			return 0, fmt.Errorf("ask where %s/%d ends: %w", at.Topic, at.Partition, err)
+		}
+		k.refresh()
+	}
+}
+
 // fetch asks for records from an offset, or from the first there is where that
 // one is out of range, until the context ends. It returns from where it read.
 func (k *Kafka) fetch(ctx context.Context, at event.Place, offset int64) (*kafka.FetchResponse, int64, error) {
 	for backoff := firstBackoff; ; backoff = min(2*backoff, lastBackoff) {
-		answer, err := k.client.Fetch(ctx, &kafka.FetchRequest{
+		answer, err := k.clientFor(at.Topic).Fetch(ctx, &kafka.FetchRequest{
 			Topic: at.Topic, Partition: at.Partition, Offset: offset,
 			MinBytes: 1, MaxBytes: findMaxBytes, MaxWait: findMaxWait,
 		})
@@ -60,30 +81,16 @@ func (k *Kafka) fetch(ctx context.Context, at event.Place, offset int64) (*kafka
 			return answer, offset, nil
 		}
 		if errors.Is(err, kafka.OffsetOutOfRange) {
-			offset = k.firstOffset(ctx, at, offset)
+			// The broker does not say here where the partition begins.
+			if first, askErr := k.askOffset(ctx, consumer, kafka.FirstOffset, at); askErr == nil {
+				offset = first
+			}
 		}
 		if !pause(ctx, backoff) {
 			return nil, 0, fmt.Errorf("read %s/%d at offset %d: %w", at.Topic, at.Partition, offset, err)
 		}
 		k.refresh()
 	}
-}
-
-// firstOffset asks where a partition begins: a broker does not say so in the
-// answer that an offset is out of range. Without an answer it is otherwise.
-func (k *Kafka) firstOffset(ctx context.Context, at event.Place, otherwise int64) int64 {
-	answer, err := k.client.ListOffsets(ctx, &kafka.ListOffsetsRequest{
-		Topics: map[string][]kafka.OffsetRequest{at.Topic: {kafka.FirstOffsetOf(at.Partition)}},
-	})
-	if err != nil {
-		return otherwise
-	}
-	for _, p := range answer.Topics[at.Topic] {
-		if p.Partition == at.Partition && p.Error == nil {
-			return p.FirstOffset
-		}
-	}
-	return otherwise
 }
 
 // scan returns the offset of the first record from an offset on that has the

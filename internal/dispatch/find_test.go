@@ -102,6 +102,7 @@ func TestFindTriesAgain(t *testing.T) {
 func TestFindEndsWithTheContext(t *testing.T) {
 	cluster := newBroker(t)
 	k := newKafka(t, cluster, produceTimeout)
+	fill(t, k, 0, 1, 10)
 	cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Fetch}, Topic: topic, Err: kerr.NotLeaderForPartition, Count: -1})
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
@@ -131,11 +132,61 @@ func TestFindWithABatchThatIsCutOff(t *testing.T) {
 			}
 			return fetchAnswer(req, records, int64(len(batches))), nil, true
 		})
+		endsAt(cluster, int64(len(batches)))
 		requireFind(t, k, 0, 3, 3)
 		requireFind(t, k, 0, 4, -1)
 		k.Close()
 		cluster.Close()
 	}
+}
+
+// endsAt makes the leader say that its log ends there.
+func endsAt(cluster *kfake.Cluster, end int64) {
+	cluster.ControlKey(int16(kmsg.ListOffsets), func(req kmsg.Request) (kmsg.Response, error, bool) {
+		cluster.KeepControl()
+		r := req.(*kmsg.ListOffsetsRequest)
+		answer := r.ResponseKind().(*kmsg.ListOffsetsResponse)
+		for _, topic := range r.Topics {
+			t := kmsg.NewListOffsetsResponseTopic()
+			t.Topic = topic.Topic
+			for _, partition := range topic.Partitions {
+				p := kmsg.NewListOffsetsResponseTopicPartition()
+				p.Partition, p.Offset = partition.Partition, end
+				t.Partitions = append(t.Partitions, p)
+			}
+			answer.Topics = append(answer.Topics, t)
+		}
+		return answer, nil, true
+	})
+}
+
+// TestFindDoesNotTrustTheHighWatermark: what the leader has and the replicas
+// lack may yet come to stay, so the record is not "not there".
+func TestFindDoesNotTrustTheHighWatermark(t *testing.T) {
+	cluster := newBroker(t)
+	k := newKafka(t, cluster, produceTimeout)
+	fill(t, k, 0, 2, 10)
+	endsAt(cluster, 3) // one more than consumers see
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	_, found, err := k.Find(ctx, event.Place{Topic: topic}, 0, identity(7))
+	require.ErrorContains(t, err, "the replicas lack what the leader has")
+	require.False(t, found)
+	requireFind(t, k, 0, 1, 1)
+}
+
+// TestTheEndsOfAllPartitionsAreOneRequest: kafka-go would open a connection for
+// each partition.
+func TestTheEndsOfAllPartitionsAreOneRequest(t *testing.T) {
+	cluster := newBroker(t, kfake.SeedTopics(50, topic))
+	asked := cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.ListOffsets}, Observe: true, Count: -1})
+	k := newKafka(t, cluster, produceTimeout)
+	for i := range 50 {
+		_, end, err := k.Place(t.Context(), topic, fmt.Sprint(i))
+		require.NoError(t, err)
+		require.Zero(t, end)
+	}
+	require.LessOrEqual(t, asked.Hits(), 2)
 }
 
 func fetchAnswer(req kmsg.Request, records []byte, end int64) kmsg.Response {
@@ -164,6 +215,7 @@ func TestFindLeavesOutWhatPrecedes(t *testing.T) {
 		cluster.KeepControl()
 		return fetchAnswer(req, batch, 3), nil, true
 	})
+	endsAt(cluster, 3)
 	requireFind(t, k, 1, 0, -1)
 	requireFind(t, k, 1, 1, 1)
 	requireFind(t, k, 1, 2, 2)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -43,9 +44,10 @@ type Kafka struct {
 	contact       atomic.Int64 // when a broker answered last, in Unix nanoseconds
 	reset         atomic.Int64 // when connections were dropped last
 
-	mu     sync.RWMutex
-	topics map[string][]int // partition ids, ascending
-	lanes  map[event.Place]*lane
+	mu      sync.RWMutex
+	topics  map[string][]int // partition ids, ascending
+	lanes   map[event.Place]*lane
+	foreign map[string]*kafka.Client // for topics of claims made under other routes
 
 	stop    context.CancelFunc
 	stopped chan struct{}
@@ -68,24 +70,49 @@ func NewKafka(opts KafkaOptions) *Kafka {
 	if opts.Dial == nil {
 		opts.Dial = (&net.Dialer{Timeout: dialTimeout}).DialContext
 	}
+	k := &Kafka{
+		opts:    opts,
+		topics:  map[string][]int{},
+		lanes:   map[event.Place]*lane{},
+		foreign: map[string]*kafka.Client{},
+		stop:    func() {},
+	}
+	k.client, k.transport = k.newClient(opts.Topics)
+	k.maxBatchBytes.Store(defaultMaxBatchBytes)
+	return k
+}
+
+// newClient returns a client that knows the given topics only: the metadata of
+// all topics of a large cluster would be a lot to ask for, every time.
+func (k *Kafka) newClient(topics []string) (*kafka.Client, *kafka.Transport) {
 	transport := &kafka.Transport{
-		ClientID: opts.ClientID, TLS: opts.TLS, SASL: opts.SASL,
-		Dial:           abrupt(opts.Dial),
+		ClientID: k.opts.ClientID, TLS: k.opts.TLS, SASL: k.opts.SASL,
+		Dial:           abrupt(k.opts.Dial),
 		DialTimeout:    dialTimeout,
 		IdleTimeout:    idleTimeout,
 		MetadataTTL:    watchEvery,
-		MetadataTopics: opts.Topics,
+		MetadataTopics: topics,
 	}
-	k := &Kafka{
-		opts:      opts,
-		client:    &kafka.Client{Addr: kafka.TCP(opts.Brokers...), Transport: transport},
-		transport: transport,
-		topics:    map[string][]int{},
-		lanes:     map[event.Place]*lane{},
-		stop:      func() {},
+	return &kafka.Client{
+		Addr: kafka.TCP(k.opts.Brokers...), Transport: transport,
+		Timeout: k.opts.ProduceTimeout, // half of what is left of it is what a broker is given
+	}, transport
+}
+
+// clientFor is the client that knows a topic. A claim that was made under other
+// routes is still settled at its own place.
+func (k *Kafka) clientFor(topic string) *kafka.Client {
+	if slices.Contains(k.opts.Topics, topic) {
+		return k.client
 	}
-	k.maxBatchBytes.Store(defaultMaxBatchBytes)
-	return k
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	client := k.foreign[topic]
+	if client == nil {
+		client, _ = k.newClient([]string{topic})
+		k.foreign[topic] = client
+	}
+	return client
 }
 
 // abrupt makes connections send nothing after they are closed. By default the
@@ -129,7 +156,7 @@ func (k *Kafka) Close() {
 	if k.stopped != nil {
 		<-k.stopped
 	}
-	k.transport.CloseIdleConnections()
+	k.dropConnections()
 }
 
 // Ready is nil when a broker answered within the last few looks.
@@ -171,18 +198,16 @@ func (k *Kafka) look(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("ask Kafka for its topics: %w", err)
 	}
-	wanted := make(map[string][]kafka.OffsetRequest, len(meta.Topics))
 	found := make(map[string][]int, len(meta.Topics))
 	for _, topic := range meta.Topics {
 		if topic.Error != nil {
 			return fmt.Errorf("topic %s: %w", topic.Name, topic.Error)
 		}
 		for _, p := range topic.Partitions {
-			wanted[topic.Name] = append(wanted[topic.Name], kafka.LastOffsetOf(p.ID))
 			found[topic.Name] = append(found[topic.Name], p.ID)
 		}
 	}
-	ends, err := k.client.ListOffsets(ctx, &kafka.ListOffsetsRequest{Topics: wanted})
+	ends, err := k.askEnds(ctx, meta.Topics)
 	if err != nil {
 		return fmt.Errorf("ask Kafka where its partitions end: %w", err)
 	}
@@ -208,13 +233,9 @@ func (k *Kafka) unknownEnd(topics map[string][]int) error {
 
 // remember notes the ends first, so that no partition is chosen before its end
 // is known.
-func (k *Kafka) remember(found map[string][]int, ends *kafka.ListOffsetsResponse) {
-	for topic, partitions := range ends.Topics {
-		for _, p := range partitions {
-			if p.Error == nil {
-				k.lane(event.Place{Topic: topic, Partition: p.Partition}).advance(p.LastOffset)
-			}
-		}
+func (k *Kafka) remember(found map[string][]int, ends map[event.Place]int64) {
+	for at, end := range ends {
+		k.lane(at).observe(end)
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -248,6 +269,9 @@ func (k *Kafka) Append(at event.Place, r Record, deadline time.Time, done func(i
 	k.lane(at).append(&entry{record: r, deadline: deadline, at: time.Now(), done: done})
 }
 
+// Failing implements Producer.
+func (k *Kafka) Failing(at event.Place) bool { return k.lane(at).failing() }
+
 func (k *Kafka) lane(at event.Place) *lane {
 	k.mu.RLock()
 	l := k.lanes[at]
@@ -272,7 +296,17 @@ const refreshPause = 100 * time.Millisecond
 // from a cache; dropping the connections is its way to empty that.
 func (k *Kafka) refresh() {
 	now, last := time.Now().UnixNano(), k.reset.Load()
-	if now-last > int64(refreshPause) && k.reset.CompareAndSwap(last, now) {
-		k.transport.CloseIdleConnections()
+	if now-last < int64(refreshPause) || !k.reset.CompareAndSwap(last, now) {
+		return
+	}
+	k.dropConnections()
+}
+
+func (k *Kafka) dropConnections() {
+	k.transport.CloseIdleConnections()
+	k.mu.RLock()
+	defer k.mu.RUnlock()
+	for _, client := range k.foreign {
+		client.Transport.(*kafka.Transport).CloseIdleConnections()
 	}
 }

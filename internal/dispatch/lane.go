@@ -21,6 +21,7 @@ type lane struct {
 	kafka *Kafka
 	place event.Place
 	next  atomic.Int64 // no record to come precedes this offset; -1: unknown
+	ill   atomic.Int64 // when the last attempt failed, in Unix nanoseconds; 0: it did not
 
 	mu      sync.Mutex
 	queue   []*entry
@@ -54,7 +55,7 @@ func newLane(k *Kafka, place event.Place) *lane {
 
 func (l *lane) end() int64 { return l.next.Load() }
 
-// advance never goes back: a broker that lags behind knows a smaller end.
+// advance notes an end that an acknowledgement tells of.
 func (l *lane) advance(end int64) {
 	for {
 		known := l.next.Load()
@@ -63,6 +64,11 @@ func (l *lane) advance(end int64) {
 		}
 	}
 }
+
+// observe notes an end that a look found. It may go back: behind what was
+// acknowledged meanwhile, which makes a read-back a little longer, or to the
+// beginning, where the topic was made anew.
+func (l *lane) observe(end int64) { l.next.Store(end) }
 
 func (l *lane) append(e *entry) {
 	l.mu.Lock()
@@ -130,7 +136,7 @@ func (l *lane) send(batch []*entry) {
 	case err == nil:
 		l.advance(base + int64(len(batch)))
 		for i, e := range batch {
-			e.done(base+int64(i), nil)
+			e.done(max(base+int64(i), unknownOffset), nil)
 		}
 	case isRefusal(err) && len(batch) > 1:
 		for i := range batch {
@@ -142,6 +148,10 @@ func (l *lane) send(batch []*entry) {
 		}
 	}
 }
+
+// unknownOffset is the offset of a record of which the broker only said that it
+// has it.
+const unknownOffset = -1
 
 // Waits between attempts at the same batch.
 const (
@@ -167,6 +177,7 @@ func (l *lane) transmit(batch []*entry) (int64, error) {
 		}
 		base, err := l.attempt(ctx, encoded)
 		verdict := judge(err)
+		l.noteHealth(verdict)
 		if verdict == stored {
 			l.session.sequence = nextSequence(l.session.sequence, len(batch))
 			return base, nil
@@ -178,8 +189,35 @@ func (l *lane) transmit(batch []*entry) (int64, error) {
 		if !verdict.worthRetrying(maybeStored) || !pause(ctx, backoff) {
 			return 0, l.giveUp(verdict, maybeStored, err)
 		}
-		l.kafka.refresh()
+		if !brokerAnswered(err) {
+			l.kafka.refresh()
+		}
 	}
+}
+
+// noteHealth remembers whether the partition takes records.
+func (l *lane) noteHealth(v verdict) {
+	switch v {
+	case stored, refused:
+		l.ill.Store(0)
+	default:
+		l.ill.Store(time.Now().UnixNano())
+	}
+}
+
+// illFor is how long a failed attempt speaks for the partition when none is
+// under way.
+const illFor = time.Second
+
+// failing says that the attempt under way, or the last one just now, failed.
+func (l *lane) failing() bool {
+	ill := l.ill.Load()
+	if ill == 0 {
+		return false
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.writing || time.Since(time.Unix(0, ill)) < illFor
 }
 
 // giveUp words the outcome of a batch that was not acknowledged. Where it is
@@ -200,7 +238,7 @@ func (l *lane) giveUp(v verdict, maybeStored bool, err error) error {
 func (l *lane) attempt(ctx context.Context, encoded []byte) (int64, error) {
 	ctx, cancel := context.WithTimeout(ctx, l.kafka.opts.ProduceTimeout/3)
 	defer cancel()
-	answer, err := l.kafka.client.RawProduce(ctx, &kafka.RawProduceRequest{
+	answer, err := l.kafka.clientFor(l.place.Topic).RawProduce(ctx, &kafka.RawProduceRequest{
 		Topic: l.place.Topic, Partition: l.place.Partition,
 		RequiredAcks: kafka.RequireAll,
 		RawRecords:   protocol.RawRecordSet{Reader: newBatchReader(encoded)},
@@ -219,6 +257,7 @@ func (l *lane) openSession(ctx context.Context) error {
 		if err == nil {
 			return nil
 		}
+		l.noteHealth(notStored)
 		if !pause(ctx, backoff) {
 			return fmt.Errorf("%w: open an idempotent producer: %w", ErrNotStored, err)
 		}

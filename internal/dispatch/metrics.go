@@ -3,7 +3,7 @@ package dispatch
 import "github.com/prometheus/client_golang/prometheus"
 
 type metrics struct {
-	inherited, unknown, confirmed, lost prometheus.Counter
+	inherited, unknown, confirmed, lost, spooled, drained, unchecked, dropped prometheus.Counter
 }
 
 func newMetrics(reg prometheus.Registerer) metrics {
@@ -16,6 +16,10 @@ func newMetrics(reg prometheus.Registerer) metrics {
 		inherited: counter("gateway_claims_inherited_total", "Claims taken over after their lease, settled by reading Kafka back."),
 		unknown:   counter("gateway_produce_unknown_total", "Records whose outcome was unknown at the produce deadline."),
 		confirmed: counter("gateway_claims_confirmed_total", "Claims confirmed as delivered in the store."),
+		spooled:   counter("gateway_spooled_total", "Events that were put into the spool."),
+		dropped:   counter("gateway_confirmations_dropped_total", "Confirmations that the store was not told; the next attempt reads Kafka back."),
+		unchecked: counter("gateway_unchecked_total", "Events produced without a claim, by DEDUP_ON_OUTAGE=accept."),
+		drained:   counter("gateway_spool_drained_total", "Events that were delivered from the spool."),
 		lost:      counter("gateway_claims_lost_total", "Confirmations that found the claim in other hands."),
 	}
 }

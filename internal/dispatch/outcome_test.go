@@ -80,12 +80,13 @@ func TestOutcomes(t *testing.T) {
 		},
 		"inherited, and Kafka cannot be read": {
 			store: &fakeStore{claim: inherited}, producer: &fakeProducer{find: unreadable}, cause: dispatch.ErrUnknown,
+			released: 1,
 		},
 		"the store is away": {
 			store: &fakeStore{claim: func(_ context.Context, c event.Claim) (event.Claim, event.Verdict, error) {
 				return c, 0, errAway
 			}},
-			cause: dispatch.ErrStore,
+			cause: dispatch.ErrStore, released: 1,
 		},
 		"no partition": {
 			producer: &fakeProducer{place: func() error { return errAway }}, cause: dispatch.ErrNotStored,

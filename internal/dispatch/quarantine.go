@@ -49,11 +49,13 @@ func (d *Dispatcher) Quarantine(ctx context.Context, s Suspect) error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrNotStored, err)
 	}
-	_, err = d.deliver(ctx, delivery{
+	_, err = d.deliverOrSpool(ctx, &delivery{
 		claimKey: suspectKey(s.WebhookID, digest),
 		topic:    d.opts.Routes.Quarantine(),
 		record:   record,
 		identity: suspectIdentity(s.WebhookID, digest),
+		webhook:  s.WebhookID,
+		received: s.ReceivedAt,
 		memory:   memory,
 	})
 	return err

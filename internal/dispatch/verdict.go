@@ -40,11 +40,9 @@ func judge(err error) verdict {
 	switch code {
 	case kafka.DuplicateSequenceNumber:
 		return stored // an earlier attempt at this very batch was
-	case kafka.RequestTimedOut, kafka.NotEnoughReplicasAfterAppend, kafka.NetworkException, kafka.Unknown,
-		// Also what a leader says that lost its office or its disk after the
-		// append, while it waited for the other replicas.
-		kafka.NotLeaderForPartition, kafka.KafkaStorageError:
-		return perhapsStored
+	case kafka.NotEnoughReplicas, kafka.LeaderNotAvailable, kafka.BrokerNotAvailable, kafka.InvalidMessage,
+		kafka.ThrottlingQuotaExceeded:
+		return notStored // checked ahead of the append
 	case kafka.MessageSizeTooLarge, kafka.RecordListTooLarge, kafka.InvalidTimestamp, kafka.InvalidRecord:
 		return refused
 	case kafka.OutOfOrderSequenceNumber, kafka.InvalidProducerEpoch, kafka.UnknownProducerId,
@@ -54,10 +52,16 @@ func judge(err error) verdict {
 		kafka.InvalidTopic, kafka.UnsupportedForMessageFormat, kafka.UnsupportedVersion, kafka.PolicyViolation:
 		return denied
 	}
-	if code.Temporary() {
-		return notStored
-	}
+	// All else may come after the append too: NOT_LEADER_OR_FOLLOWER of a leader
+	// that lost its office while it waited for the other replicas, for one.
 	return perhapsStored
+}
+
+// brokerAnswered says that the right broker was asked, and has just no better
+// answer: asking for another would not help.
+func brokerAnswered(err error) bool {
+	return errors.Is(err, kafka.RequestTimedOut) || errors.Is(err, kafka.NotEnoughReplicas) ||
+		errors.Is(err, kafka.NotEnoughReplicasAfterAppend) || errors.Is(err, kafka.ThrottlingQuotaExceeded)
 }
 
 // judgeTransport tells a request that cannot have left from one that may have

@@ -23,11 +23,11 @@ func TestJudge(t *testing.T) {
 	for want, errs := range map[any][]error{
 		dispatch.Stored: {nil, kafka.DuplicateSequenceNumber},
 		dispatch.NotStored: { // checked ahead of the append
-			kafka.NotEnoughReplicas, kafka.LeaderNotAvailable, kafka.UnknownTopicOrPartition, kafka.InvalidMessage,
+			kafka.NotEnoughReplicas, kafka.LeaderNotAvailable, kafka.BrokerNotAvailable, kafka.InvalidMessage,
 			dial, protocol.NewErrNoTopic("t"), protocol.NewErrNoPartition("t", 1), protocol.NewErrNoLeader("t", 1),
 		},
 		dispatch.PerhapsStored: { // or found while the append waited for the other replicas
-			kafka.NotLeaderForPartition, kafka.KafkaStorageError,
+			kafka.NotLeaderForPartition, kafka.KafkaStorageError, kafka.UnknownTopicOrPartition,
 			kafka.RequestTimedOut, kafka.NotEnoughReplicasAfterAppend, kafka.NetworkException, kafka.Unknown,
 			kafka.InvalidRequiredAcks, kafka.Error(9999),
 			reading, io.EOF, io.ErrUnexpectedEOF, context.DeadlineExceeded, errors.New("anything"),
