@@ -23,7 +23,7 @@ func TestAdmin(t *testing.T) {
 	requireAnswer(t, http.StatusAccepted, "quarantined", "", g.post(t, "", body, header))
 
 	require.JSONEq(t, `{"status":"ok"}`, g.get("/livez").body)
-	require.JSONEq(t, `{"status":"ok","checks":{"store":"ok","kafka":"ok"}}`, g.get("/readyz").body)
+	require.JSONEq(t, `{"status":"ok","checks":{"store":"ok","kafka":"ok","spool":"ok"}}`, g.get("/readyz").body)
 	metrics := g.get("/metrics")
 	require.Equal(t, http.StatusOK, metrics.code)
 	hook := `webhook="` + s.hook.ID + `"`

@@ -23,6 +23,7 @@ import (
 	"awareid-gateway/internal/dispatch"
 	"awareid-gateway/internal/event"
 	"awareid-gateway/internal/server"
+	"awareid-gateway/internal/spool"
 	"awareid-gateway/internal/store"
 	"awareid-gateway/internal/telemetry"
 	"awareid-gateway/internal/verify"
@@ -40,10 +41,12 @@ type app struct {
 	cfg        config.Config
 	log        *slog.Logger
 	store      claimStore
+	spool      *spool.Log // nil: there is none
 	kafka      *dispatch.Kafka
 	dispatcher *dispatch.Dispatcher
 	public     *server.Server
 	admin      *server.Admin
+	stopTrying func() // to start Kafka; nil: it has started
 }
 
 // keepMargin is what a claim is remembered for beyond the time in which its
@@ -59,14 +62,23 @@ func open(ctx context.Context, cfg config.Config, log *slog.Logger) (a *app, err
 			a.close(ctx)
 		}
 	}()
-	if a.store, err = openStore(ctx, cfg); err != nil {
+	if a.spool, err = openSpool(cfg, log); err != nil {
 		return a, err
 	}
-	if a.kafka, err = openKafka(ctx, cfg, log); err != nil {
+	if a.store, err = openStore(cfg); err != nil {
+		return a, err
+	}
+	if err = a.unlessSpooled(a.store.Ping(ctx)); err != nil {
+		return a, err
+	}
+	if a.kafka, err = newKafka(cfg, log); err != nil {
+		return a, err
+	}
+	if err = a.startKafka(ctx); err != nil {
 		return a, err
 	}
 	registry := telemetry.NewRegistry(version)
-	if a.dispatcher, err = newDispatcher(cfg, a.store, a.kafka, log, registry); err != nil {
+	if a.dispatcher, err = newDispatcher(a, registry); err != nil {
 		return a, err
 	}
 	if a.public, err = newPublic(cfg, a.dispatcher, log, registry); err != nil {
@@ -74,10 +86,7 @@ func open(ctx context.Context, cfg config.Config, log *slog.Logger) (a *app, err
 	}
 	a.admin = server.NewAdmin(server.AdminOptions{
 		Token: cfg.AdminToken.Reveal(), Hosts: cfg.AdminHosts, Gatherer: registry, Log: log,
-		Checks: []server.Check{
-			{Name: "store", Ask: a.store.Ping},
-			{Name: "kafka", Ask: func(context.Context) error { return a.kafka.Ready() }},
-		},
+		Checks: a.checks(),
 	})
 	return a, nil
 }
@@ -85,41 +94,112 @@ func open(ctx context.Context, cfg config.Config, log *slog.Logger) (a *app, err
 // redisNamespace leads every key in Redis.
 const redisNamespace = "awareid"
 
-func openStore(ctx context.Context, cfg config.Config) (claimStore, error) {
-	if cfg.RedisURL == "" {
-		file, err := store.OpenFile(cfg.StoreFile, time.Now)
+// checks are the dependencies by name. With a spool events can be accepted
+// while the others are away.
+func (a *app) checks() []server.Check {
+	checks := []server.Check{
+		{Name: "store", Ask: a.store.Ping, Optional: a.spool != nil},
+		{Name: "kafka", Ask: func(context.Context) error { return a.kafka.Ready() }, Optional: a.spool != nil},
+	}
+	if a.spool != nil {
+		checks = append(checks, server.Check{Name: "spool", Ask: func(context.Context) error { return a.spool.Ready() }})
+	}
+	return checks
+}
+
+func openSpool(cfg config.Config, log *slog.Logger) (*spool.Log, error) {
+	if cfg.SpoolDir == config.SpoolNone {
+		return nil, nil
+	}
+	key, err := key32("SPOOL_KEY", cfg.SpoolKey)
+	if err != nil {
+		return nil, err
+	}
+	return spool.Open(cfg.SpoolDir, spool.Options{MaxBytes: cfg.SpoolMaxBytes, Key: key, Log: log})
+}
+
+// key32 decodes a key of 32 bytes; there is none for an empty one.
+func key32(name string, value config.Secret) ([]byte, error) {
+	if value == "" {
+		return nil, nil
+	}
+	key, err := verify.FormBase64.Key(value.Reveal())
+	if err != nil {
+		return nil, usageError{fmt.Errorf("%s %w", name, err)}
+	}
+	return key, nil
+}
+
+// unlessSpooled lets the start go on without a dependency, if events can be
+// spooled until it is there.
+func (a *app) unlessSpooled(err error) error {
+	if err == nil || a.spool == nil {
+		return err
+	}
+	a.log.Warn("starting without a dependency: events are spooled until it is there", "error", err)
+	return nil
+}
+
+// openStore connects to nothing yet.
+func openStore(cfg config.Config) (claimStore, error) {
+	if cfg.RedisURL != "" {
+		redis, err := store.OpenRedis(cfg.RedisURL.Reveal(), redisNamespace)
 		if err != nil {
 			return nil, err
 		}
-		return file, nil
+		return redis, nil
 	}
-	redis, err := store.OpenRedis(cfg.RedisURL.Reveal(), redisNamespace)
+	file, err := store.OpenFile(cfg.StoreFile, time.Now)
 	if err != nil {
 		return nil, err
 	}
-	if err := redis.Ping(ctx); err != nil {
-		redis.Close()
-		return nil, err
-	}
-	return redis, nil
+	return file, nil
 }
 
-// startTimeout bounds the start's work at Kafka.
-const startTimeout = 30 * time.Second
+// startTimeout bounds the start's work at Kafka, retryStart is how often it is
+// tried again behind a start that went on without.
+const (
+	startTimeout = 30 * time.Second
+	retryStart   = time.Second
+)
 
-func openKafka(ctx context.Context, cfg config.Config, log *slog.Logger) (*dispatch.Kafka, error) {
+// startKafka prepares the topics. Where that fails and there is a spool, it
+// goes on trying in the background.
+func (a *app) startKafka(ctx context.Context) error {
+	err := a.tryKafka(ctx)
+	var missing *dispatch.MissingTopicsError
+	if err == nil || a.spool == nil || errors.As(err, new(fatalError)) || errors.As(err, &missing) {
+		return err
+	}
+	a.unlessSpooled(err)
+	trying, stop := context.WithCancel(context.WithoutCancel(ctx))
+	tried := make(chan struct{})
+	go func() {
+		defer close(tried)
+		for {
+			select {
+			case <-trying.Done():
+				return
+			case <-time.After(retryStart):
+			}
+			if err := a.tryKafka(trying); err == nil {
+				a.log.Info("Kafka is there")
+				return
+			}
+		}
+	}()
+	a.stopTrying = func() { stop(); <-tried }
+	return nil
+}
+
+func (a *app) tryKafka(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
-	k, err := newKafka(cfg, log)
-	if err != nil {
-		return nil, err
-	}
-	if err := prepareKafka(ctx, cfg, k, log); err != nil {
-		k.Close()
-		return nil, err
-	}
-	return k, nil
+	return prepareKafka(ctx, a.cfg, a.kafka, a.log)
 }
+
+// fatalError is what waiting does not mend.
+type fatalError struct{ error }
 
 func prepareKafka(ctx context.Context, cfg config.Config, k *dispatch.Kafka, log *slog.Logger) error {
 	plan := dispatch.TopicPlan{Create: cfg.KafkaCreateTopics, Partitions: cfg.KafkaTopicPartitions, Replication: cfg.KafkaTopicReplication}
@@ -139,7 +219,7 @@ func prepareKafka(ctx context.Context, cfg config.Config, k *dispatch.Kafka, log
 		}
 	}
 	if err := errors.Join(fatal...); err != nil {
-		return err
+		return fatalError{err}
 	}
 	return k.Start(ctx)
 }
@@ -205,27 +285,36 @@ func routes(cfg config.Config) dispatch.Routes {
 	return dispatch.NewRoutes(cfg.KafkaTopicPrefix, list)
 }
 
-func newDispatcher(cfg config.Config, s dispatch.Store, k dispatch.Producer, log *slog.Logger, reg prometheus.Registerer) (*dispatch.Dispatcher, error) {
-	sealer, err := newSealer(cfg)
+func newDispatcher(a *app, reg prometheus.Registerer) (*dispatch.Dispatcher, error) {
+	sealer, err := newSealer(a.cfg)
 	if err != nil {
 		return nil, err
 	}
-	return dispatch.New(s, k, dispatch.Options{
-		Routes: routes(cfg), Sealer: sealer, ProduceTimeout: cfg.KafkaProduceTimeout,
+	queues, _ := a.store.(dispatch.Queues) // the file is for one replica and has none
+	return dispatch.New(a.store, a.kafka, dispatch.Options{
+		Routes: routes(a.cfg), Sealer: sealer, ProduceTimeout: a.cfg.KafkaProduceTimeout,
 		Terms: event.Terms{
-			Lease: cfg.DedupLease, TakeoverWait: cfg.KafkaProduceTimeout, Keep: cfg.DedupTTL + keepMargin,
+			Lease: a.cfg.DedupLease, TakeoverWait: a.cfg.KafkaProduceTimeout, Keep: a.cfg.DedupTTL + keepMargin,
 		},
-		Replica: cfg.ReplicaID, Log: log, Metrics: reg,
+		Spool: a.spool, Queues: queues, OnOutage: onOutage(a.cfg),
+		Replica: a.cfg.ReplicaID, Log: a.log, Metrics: reg,
 	}), nil
 }
 
+func onOutage(cfg config.Config) dispatch.OnOutage {
+	switch cfg.DedupOnOutage {
+	case config.OutageAccept:
+		return dispatch.AcceptOnOutage
+	case config.OutageReject:
+		return dispatch.RejectOnOutage
+	}
+	return dispatch.SpoolOnOutage
+}
+
 func newSealer(cfg config.Config) (*dispatch.Sealer, error) {
-	var key []byte
-	if cfg.QuarantineKey != "" {
-		var err error
-		if key, err = verify.FormBase64.Key(cfg.QuarantineKey.Reveal()); err != nil {
-			return nil, usageError{fmt.Errorf("QUARANTINE_KEY: %w", err)}
-		}
+	key, err := key32("QUARANTINE_KEY", cfg.QuarantineKey)
+	if err != nil {
+		return nil, err
 	}
 	secrets := make(map[string][]byte, len(cfg.Webhooks))
 	for _, w := range cfg.Webhooks {
@@ -356,6 +445,9 @@ func (a *app) stop() error {
 // Kafka.
 func (a *app) close(ctx context.Context) error {
 	var errs []error
+	if a.stopTrying != nil {
+		a.stopTrying()
+	}
 	if a.dispatcher != nil {
 		errs = append(errs, a.dispatcher.Close(ctx))
 	}
@@ -364,6 +456,12 @@ func (a *app) close(ctx context.Context) error {
 	}
 	if a.store != nil {
 		errs = append(errs, a.store.Close())
+	}
+	if a.spool != nil {
+		if left := a.spool.Pending(); left > 0 {
+			a.log.Warn("the spool is not empty: keep its folder for the next start", "entries", left, "folder", a.cfg.SpoolDir)
+		}
+		errs = append(errs, a.spool.Close())
 	}
 	return errors.Join(errs...)
 }

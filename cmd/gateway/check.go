@@ -15,6 +15,7 @@ import (
 
 	"awareid-gateway/internal/config"
 	"awareid-gateway/internal/dispatch"
+	"awareid-gateway/internal/spool"
 	"awareid-gateway/internal/store"
 )
 
@@ -66,12 +67,38 @@ func (c *checkCmd) Run(ctx context.Context, io streams) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
+	checkSpool(cfg, r)
 	checkStore(ctx, cfg, r)
 	checkKafka(ctx, cfg, r)
 	if r.failed {
 		return errCheck
 	}
 	return nil
+}
+
+// checkSpool leaves a folder that is not there to the start to make.
+func checkSpool(cfg config.Config, r *report) {
+	dir := cfg.SpoolDir
+	if dir == config.SpoolNone {
+		return // the configuration's warnings say what that means
+	}
+	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
+		r.ok("spool", "folder "+dir+", which the start will make")
+		return
+	}
+	log, err := openSpool(cfg, slog.New(slog.DiscardHandler))
+	switch {
+	case errors.Is(err, spool.ErrLocked):
+		r.warn("spool", err.Error()+": right if that is the gateway, but no second one can start")
+	case err != nil:
+		r.fail("spool", err)
+	case log.Pending() > 0:
+		r.warn("spool", fmt.Sprintf("folder %s, %d events wait in it for the next start", dir, log.Pending()))
+		log.Close()
+	default:
+		r.ok("spool", "folder "+dir+", nothing waits in it")
+		log.Close()
+	}
 }
 
 func checkStore(ctx context.Context, cfg config.Config, r *report) {

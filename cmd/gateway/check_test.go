@@ -85,7 +85,8 @@ func TestCheck(t *testing.T) {
 			if test.prepare != nil {
 				test.prepare(t, s)
 			}
-			r := runToEnd(t, s.environ(test.environ...), "check")
+			environ := s.environ(test.environ...)
+			r := runToEnd(t, environ, "check")
 			require.Equal(t, test.code, r.code, r.out+r.err)
 			for _, want := range test.want {
 				require.Regexp(t, want, r.out)
@@ -94,7 +95,7 @@ func TestCheck(t *testing.T) {
 			require.Equal(t, test.code == exitFailed, strings.Contains(r.out, "FAIL"))
 			require.NotContains(t, r.out+r.err, "a-password")
 
-			asJSON := runToEnd(t, s.environ(test.environ...), "check", "--json")
+			asJSON := runToEnd(t, environ, "check", "--json")
 			require.Equal(t, test.code, asJSON.code)
 			require.Equal(t, lines(r.out), fromJSON(t, asJSON.out))
 		})
@@ -154,6 +155,22 @@ func TestCheckFile(t *testing.T) {
 	r = runToEnd(t, s.environ("STORE_FILE="+filepath.Join(path, "below", "a file")), "check")
 	require.Equal(t, exitFailed, r.code, r.out)
 	require.Regexp(t, `(?m)^FAIL  store`, r.out)
+}
+
+// TestCheckSpool makes no folder, and says when a gateway has it.
+func TestCheckSpool(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	s.createTopics(t, "", nil)
+	environ := s.environ("SPOOL_DIR=" + filepath.Join(t.TempDir(), "spool"))
+	r := runToEnd(t, environ, "check")
+	require.Equal(t, exitOK, r.code, r.out)
+	require.Regexp(t, `(?m)^ok    spool          folder \S+, which the start will make$`, r.out)
+
+	g := s.ready(t, start(t, environ, "serve"))
+	require.Regexp(t, `(?m)^warn  spool          .*in use by another process`, runToEnd(t, environ, "check").out)
+	require.Equal(t, exitOK, g.end(t))
+	require.Regexp(t, `(?m)^ok    spool          folder \S+, nothing waits in it$`, runToEnd(t, environ, "check").out)
 }
 
 func TestCheckRefusesConfiguration(t *testing.T) {

@@ -110,7 +110,7 @@ func (d *devRun) configure(dir, broker string) (config.Config, error) {
 	d.change = make(chan struct{})
 	cfg, _, err := config.Load(slices.Concat(devVariables(0, devSimulated, d.simulated), devVariables(1, devYours, d.yours), []string{
 		"HTTP_ADDR=" + d.cmd.HTTP, "ADMIN_ADDR=" + d.cmd.Admin,
-		"KAFKA_BROKERS=" + broker, "STORE_FILE=" + filepath.Join(dir, "gateway.db"), "KAFKA_TOPIC_PARTITIONS=3",
+		"KAFKA_BROKERS=" + broker, "STORE_FILE=" + filepath.Join(dir, "gateway.db"), "SPOOL_DIR=" + filepath.Join(dir, "spool"), "TRUSTED_PROXIES=127.0.0.1", "KAFKA_TOPIC_PARTITIONS=3",
 		"SIGNATURE_COVERS=" + d.cmd.Covers, "SIGNATURE_REQUIRED=" + strconv.FormatBool(!d.cmd.Unsigned),
 	}))
 	if err != nil {

@@ -157,12 +157,13 @@ func TestStartFails(t *testing.T) {
 		code    int
 		want    []string
 	}{
-		{"Redis is down", []string{"REDIS_URL=redis://user:a-password@" + nobody}, exitFailed, []string{"Redis", "connection refused"}},
-		{"Kafka is down", []string{"KAFKA_BROKERS=" + nobody}, exitFailed, []string{"Kafka", "connection refused"}},
+		{"Redis is down", []string{"SPOOL_DIR=none", "REDIS_URL=redis://user:a-password@" + nobody}, exitFailed, []string{"Redis", "connection refused"}},
+		{"Kafka is down", []string{"SPOOL_DIR=none", "KAFKA_BROKERS=" + nobody}, exitFailed, []string{"Kafka", "connection refused"}},
 		{"topics are missing", []string{"KAFKA_CREATE_TOPICS=false"}, exitFailed, []string{
 			"topics are missing: ", ".enrollment", ".authentication", ".reenrollment", ".other", ".quarantine", "KAFKA_CREATE_TOPICS=true",
 		}},
 		{"no such file", []string{"KAFKA_TLS=true", "KAFKA_TLS_CA_FILE=/nowhere/ca.pem"}, exitUsage, []string{"KAFKA_TLS_CA_FILE", "/nowhere/ca.pem"}},
+		{"no place for a spool", []string{"SPOOL_DIR=/dev/null/spool"}, exitFailed, []string{"/dev/null"}},
 		{"no such folder", []string{"REDIS_URL=", "STORE_FILE=/nowhere/gateway.db"}, exitFailed, []string{"/nowhere/gateway.db"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -27,6 +28,7 @@ type stack struct {
 	prefix            string // of the topics
 	hook              simulator.Webhook
 	client            *http.Client
+	spools            string // folder of spools
 }
 
 func newStack(t *testing.T) *stack {
@@ -38,11 +40,13 @@ func newStack(t *testing.T) *stack {
 		redisURL: redisURL, brokers: brokers,
 		prefix: "test-" + strings.ToLower(rand.Text()[:10]),
 		hook:   newDevWebhook(),
+		spools: t.TempDir(),
 		client: &http.Client{Transport: transport, Timeout: patience},
 	}
 }
 
-// environ configures one webhook; what is extra wins.
+// environ configures one webhook, and a spool of its own for each call; what is
+// extra wins.
 func (s *stack) environ(extra ...string) []string {
 	return append(s.environWithoutWebhook(),
 		append([]string{"AWAREID_WEBHOOK_ID=" + s.hook.ID, "AWAREID_WEBHOOK_SECRETS=" + s.hook.Secret}, extra...)...)
@@ -53,6 +57,7 @@ func (s *stack) environWithoutWebhook(extra ...string) []string {
 		"REDIS_URL=" + s.redisURL, "KAFKA_BROKERS=" + s.brokers,
 		"KAFKA_TOPIC_PREFIX=" + s.prefix, "KAFKA_TOPIC_PARTITIONS=3",
 		"HTTP_ADDR=127.0.0.1:0", "ADMIN_ADDR=127.0.0.1:0", "LOG_LEVEL=debug",
+		"SPOOL_DIR=" + filepath.Join(s.spools, rand.Text()),
 	}, extra...)
 }
 

@@ -38,6 +38,16 @@ const (
 	LogText = "text"
 )
 
+// Values of Config.DedupOnOutage.
+const (
+	OutageSpool  = "spool"
+	OutageAccept = "accept"
+	OutageReject = "reject"
+)
+
+// SpoolNone as Config.SpoolDir switches the spool off.
+const SpoolNone = "none"
+
 // HeaderAuto as Config.SignatureHeader accepts a signature in any header.
 const HeaderAuto = "auto"
 
@@ -95,7 +105,13 @@ type Config struct {
 	DedupTTL   time.Duration `env:"DEDUP_TTL" envDefault:"168h" desc:"Time for which an accepted event id is remembered; events created earlier are quarantined"`
 	DedupLease time.Duration `env:"DEDUP_LEASE" envDefault:"30s" desc:"Time for which a claim belongs to its owner; more than twice KAFKA_PRODUCE_TIMEOUT"`
 
-	QuarantineKey Secret `env:"QUARANTINE_KEY" desc:"Key that encrypts plaintext in the quarantine topic, base64 of 32 bytes"`
+	DedupOnOutage string `env:"DEDUP_ON_OUTAGE" envDefault:"spool" desc:"While the store is away: spool events, accept them unchecked (repeats may pass, marked gateway-dedup: unchecked) or reject them with 503"`
+
+	SpoolDir      string `env:"SPOOL_DIR" envDefault:"spool" desc:"Folder for events that cannot be delivered now, on a disk that outlives the process; none to answer 503 instead"`
+	SpoolMaxBytes int64  `env:"SPOOL_MAX_BYTES" envDefault:"1073741824" desc:"Size in bytes up to which the spool grows; beyond it events are answered 503"`
+	SpoolKey      Secret `env:"SPOOL_KEY" desc:"Key that encrypts the spool, base64 of 32 bytes"`
+
+	QuarantineKey Secret `env:"QUARANTINE_KEY" desc:"Key that encrypts the bodies in the quarantine topic, base64 of 32 bytes"`
 
 	LogLevel  slog.Level `env:"LOG_LEVEL" envDefault:"info" desc:"Least level that is logged: debug, info, warn or error"`
 	LogFormat string     `env:"LOG_FORMAT" envDefault:"json" desc:"Form of a log line: json or text"`

@@ -104,9 +104,10 @@ func TestLoadDefaults(t *testing.T) {
 		StoreFile:                    "gateway.db",
 		DedupTTL:                     7 * 24 * time.Hour,
 		DedupLease:                   30 * time.Second,
-		LogLevel:                     slog.LevelInfo,
-		LogFormat:                    config.LogJSON,
-		ReplicaID:                    "replica-1",
+		DedupOnOutage:                "spool", SpoolDir: "spool", SpoolMaxBytes: 1 << 30,
+		LogLevel:  slog.LevelInfo,
+		LogFormat: config.LogJSON,
+		ReplicaID: "replica-1",
 	}, cfg)
 	require.NoError(t, cfg.Validate())
 }
@@ -285,8 +286,11 @@ func TestWarnings(t *testing.T) {
 		{[]string{"HTTP_REQUEST_TIMEOUT=5s"}, "5 seconds"},
 		{[]string{"HTTP_SHUTDOWN_TIMEOUT=1s"}, "cut requests short"},
 		{[]string{"TRUSTED_PROXIES=10.0.0.0/8,::/0"}, "any address"},
+		{[]string{"DEDUP_ON_OUTAGE=accept"}, "repeats reach Kafka"},
+		{[]string{"SPOOL_DIR=none"}, "is refused"},
+		{nil, "SPOOL_KEY is not set"},
 	}
-	_, quiet, err := config.Load(environ("REDIS_URL=redis://r:6379"))
+	_, quiet, err := config.Load(environ("REDIS_URL=redis://r:6379", "SPOOL_KEY="+keyA))
 	require.NoError(t, err)
 	require.Empty(t, quiet)
 	for _, tt := range tests {

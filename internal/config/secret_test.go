@@ -20,7 +20,7 @@ func secretEnviron(value string) []string {
 	return []string{
 		"AWAREID_WEBHOOK_ID=id", "AWAREID_WEBHOOK_SECRETS=" + value,
 		"AWAREID_AUTH_HEADER_KEY=X-Auth", "AWAREID_AUTH_HEADER_VALUE=" + value,
-		"ADMIN_TOKEN=" + value, "QUARANTINE_KEY=" + value, "REDIS_URL=redis://u:" + value + "@r:6379",
+		"ADMIN_TOKEN=" + value, "QUARANTINE_KEY=" + value, "SPOOL_KEY=" + value, "REDIS_URL=redis://u:" + value + "@r:6379",
 		"KAFKA_BROKERS=a:1", "KAFKA_SASL_MECHANISM=plain", "KAFKA_SASL_USERNAME=u", "KAFKA_SASL_PASSWORD=" + value,
 	}
 }
@@ -71,10 +71,10 @@ func TestSecretsAreNeverFormatted(t *testing.T) {
 }
 
 func TestSecretsAreInNoError(t *testing.T) {
-	_, warnings, err := config.Load(append(secretEnviron("\x01"+canary), "KAFKA_SASL_USERNAME=", "DECRYPT_PRIVATE_KEY="+canary, "REDIS_URL=redis//"+canary, "QUARANTINE_KEY="+canary+canary))
+	_, warnings, err := config.Load(append(secretEnviron("\x01"+canary), "KAFKA_SASL_USERNAME=", "DECRYPT_PRIVATE_KEY="+canary, "REDIS_URL=redis//"+canary, "QUARANTINE_KEY="+canary+canary, "SPOOL_KEY="+canary+canary))
 	require.Equal(t, []string{
 		"ADMIN_TOKEN", "AWAREID_AUTH_HEADER_VALUE", "AWAREID_WEBHOOK_SECRETS", "DECRYPT_PRIVATE_KEY",
-		"KAFKA_SASL_USERNAME", "QUARANTINE_KEY", "REDIS_URL",
+		"KAFKA_SASL_USERNAME", "QUARANTINE_KEY", "REDIS_URL", "SPOOL_KEY",
 	}, problemLines(t, err))
 	requireNoCanary(t, err.Error()+strings.Join(warnings, ""), canary)
 

@@ -41,6 +41,7 @@ func (c Config) validate(numbered bool, bad problems) {
 	c.validateRoutes(bad)
 	c.validateKafkaAccess(bad)
 	c.validateDedup(bad)
+	c.validateSpool(bad)
 	c.validateRest(bad)
 }
 
@@ -169,6 +170,16 @@ func (c Config) validateDedup(bad problems) {
 	if c.DedupTTL <= c.DedupLease {
 		bad.add("DEDUP_TTL", "%v is not more than DEDUP_LEASE (%v)", c.DedupTTL, c.DedupLease)
 	}
+	bad.oneOf("DEDUP_ON_OUTAGE", c.DedupOnOutage, OutageSpool, OutageAccept, OutageReject)
+}
+
+func (c Config) validateSpool(bad problems) {
+	if c.SpoolMaxBytes < 2*c.HTTPMaxBodyBytes {
+		bad.add("SPOOL_MAX_BYTES", "%d has no room for two bodies of HTTP_MAX_BODY_BYTES (%d)", c.SpoolMaxBytes, c.HTTPMaxBodyBytes)
+	}
+	if c.SpoolKey != "" && !isKey(c.SpoolKey) {
+		bad.add("SPOOL_KEY", "not base64 of 32 bytes")
+	}
 }
 
 func (c Config) validateRest(bad problems) {
@@ -200,6 +211,9 @@ func (c Config) warnings() []string {
 	warn(c.HTTPShutdownTimeout < c.HTTPRequestTimeout, "HTTP_SHUTDOWN_TIMEOUT is below HTTP_REQUEST_TIMEOUT: a stop may cut requests short")
 	warn(slices.ContainsFunc(c.TrustedProxies, isEverything), "TRUSTED_PROXIES holds every address: anybody can claim any address")
 	warn(c.KafkaSASLMechanism == "plain" && !c.KafkaTLS, "KAFKA_SASL_MECHANISM=plain without KAFKA_TLS=true sends the password in the clear")
+	warn(c.DedupOnOutage == OutageAccept, "DEDUP_ON_OUTAGE=accept: while the store is away, repeats reach Kafka")
+	warn(c.SpoolDir == SpoolNone, "SPOOL_DIR=none: what cannot be delivered at once is refused, and lost if AwareID does not send it again")
+	warn(c.SpoolDir != SpoolNone && c.SpoolKey == "", "SPOOL_KEY is not set: events that wait on disk are not encrypted there")
 	warn(c.RedisURL == "", "REDIS_URL is not set: claims are kept in STORE_FILE, where a second replica would not see them")
 	return list
 }

@@ -22,8 +22,9 @@ import (
 
 // Check is one dependency that readiness asks for.
 type Check struct {
-	Name string
-	Ask  func(ctx context.Context) error
+	Name     string
+	Ask      func(ctx context.Context) error
+	Optional bool // events can be accepted without it
 }
 
 // AdminOptions of an Admin.
@@ -94,8 +95,12 @@ func (a *Admin) ready(c *fiber.Ctx) error {
 		checks[check.Name] = "ok"
 		err := check.Ask(ctx)
 		a.note(check.Name, err)
-		if err != nil {
-			checks[check.Name], code, summary = "unavailable", fiber.StatusServiceUnavailable, "unavailable"
+		if err == nil {
+			continue
+		}
+		checks[check.Name] = "unavailable"
+		if !check.Optional {
+			code, summary = fiber.StatusServiceUnavailable, "unavailable"
 		}
 	}
 	if a.stopping.Load() {

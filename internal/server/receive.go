@@ -289,7 +289,11 @@ func (s *Server) answer(c *fiber.Ctx, h *hook, e event.Event, outcome dispatch.O
 	s.metrics.events.WithLabelValues(h.ID, string(e.Family()), string(outcome)).Inc()
 	s.metrics.took(string(outcome), received)
 	s.opts.Log.Debug("event", "webhook", h.ID, "id", e.ID, "type", e.Type, "outcome", outcome)
-	return s.reply(c, fiber.StatusOK, status{Status: string(outcome), ID: e.ID})
+	code := fiber.StatusOK
+	if outcome == dispatch.Spooled {
+		code = fiber.StatusAccepted
+	}
+	return s.reply(c, code, status{Status: string(outcome), ID: e.ID})
 }
 
 type status struct {

@@ -204,6 +204,6 @@ func (s *Server) Shutdown(ctx context.Context) error {
 
 func (s *Server) warnOfProxy() {
 	s.warnProxy.Do(func() {
-		s.opts.Log.Warn("connections come from a private address, which looks like a load balancer: set TRUSTED_PROXIES to see the senders behind it; until then no limit per address holds for it")
+		s.opts.Log.Warn("connections come from an address that is not of the internet, which looks like a load balancer: set TRUSTED_PROXIES to see the senders behind it; until then no limit per address holds for it")
 	})
 }

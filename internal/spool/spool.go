@@ -229,6 +229,21 @@ func (l *Log) Pending() int {
 	return int(l.next-l.head) - len(l.done)
 }
 
+// Ready is nil while entries can be taken, as far as the last one tells.
+func (l *Log) Ready() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch {
+	case l.closed:
+		return ErrClosed
+	case l.bytes+headerSize >= l.opts.MaxBytes:
+		return ErrFull
+	case l.broken:
+		return errors.New("the last write to the spool failed")
+	}
+	return nil
+}
+
 // Bytes is how much the segments take on disk, without what unfinished writes
 // left behind them.
 func (l *Log) Bytes() int64 {
