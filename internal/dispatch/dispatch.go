@@ -333,6 +333,12 @@ func (d *Dispatcher) deliverOrSpool(ctx context.Context, dl *delivery) (Outcome,
 	return d.spool(ctx, dl, err)
 }
 
+// hasAlternative says whether there is anything better to do, while the store is
+// away, than to ask it all the same.
+func (d *Dispatcher) hasAlternative() bool {
+	return d.spooler != nil || d.opts.OnOutage == AcceptOnOutage
+}
+
 // withoutStore does what is configured for a store that is away.
 func (d *Dispatcher) withoutStore(ctx context.Context, dl *delivery, why error) (Outcome, error) {
 	switch d.opts.OnOutage {
@@ -488,7 +494,7 @@ func (d *Dispatcher) claim(ctx context.Context, c event.Claim) (event.Claim, eve
 		case err != nil && busy && ctx.Err() != nil:
 			return got, verdict, asked, ErrInFlight
 		case err != nil:
-			if ctx.Err() == nil {
+			if ctx.Err() == nil && d.hasAlternative() {
 				d.outage.storeFailed(err)
 			}
 			d.giveBack(c) // it may have been granted all the same
