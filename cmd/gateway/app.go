@@ -202,7 +202,10 @@ func (a *app) tryKafka(ctx context.Context) error {
 type fatalError struct{ error }
 
 func prepareKafka(ctx context.Context, cfg config.Config, k *dispatch.Kafka, log *slog.Logger) error {
-	plan := dispatch.TopicPlan{Create: cfg.KafkaCreateTopics, Partitions: cfg.KafkaTopicPartitions, Replication: cfg.KafkaTopicReplication}
+	plan := dispatch.TopicPlan{
+		Create: cfg.KafkaCreateTopics, BodyBytes: int(cfg.HTTPMaxBodyBytes),
+		Partitions: cfg.KafkaTopicPartitions, Replication: cfg.KafkaTopicReplication,
+	}
 	if err := k.EnsureTopics(ctx, plan); err != nil {
 		return err
 	}

@@ -301,3 +301,14 @@ func TestWarnings(t *testing.T) {
 		})
 	}
 }
+
+func TestLoadRefusesWhatIsPlanned(t *testing.T) {
+	names := []string{"AWAREID_BASE_URL", "AWAREID_CLIENT_SECRET_FILE", "BACKFILL_GRACE", "PRIVACY_DROP"}
+	var changes []string
+	for _, name := range names {
+		changes = append(changes, name+"=x")
+	}
+	_, _, err := config.Load(environ(changes...))
+	require.Equal(t, names, problemLines(t, err))
+	require.ErrorContains(t, err, "PRIVACY_DROP: not supported by this version")
+}

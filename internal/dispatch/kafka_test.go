@@ -343,3 +343,34 @@ func TestAPartitionsEndNeverGoesBack(t *testing.T) {
 		require.Equal(t, tc.want, end)
 	}
 }
+
+// TestTopicsFitTheLargestBody: what the gateway makes, its own review accepts.
+func TestTopicsFitTheLargestBody(t *testing.T) {
+	k := dispatch.NewKafka(dispatch.KafkaOptions{
+		Brokers: newBroker(t).ListenAddrs(), Topics: []string{topic}, ProduceTimeout: time.Second,
+		Log: slog.New(slog.DiscardHandler),
+	})
+	t.Cleanup(k.Close)
+	const body = 5 << 20
+	plan := dispatch.TopicPlan{Create: true, BodyBytes: body, Partitions: 1, Replication: 1}
+	require.NoError(t, k.EnsureTopics(t.Context(), plan))
+	findings, err := k.ReviewTopics(t.Context(), body)
+	require.NoError(t, err)
+	require.Empty(t, findings)
+}
+
+// TestReviewMinInSync: acks=all means little where one replica is enough.
+func TestReviewMinInSync(t *testing.T) {
+	cluster := newBroker(t, kfake.NumBrokers(3), kfake.DefaultNumPartitions(1))
+	k := dispatch.NewKafka(dispatch.KafkaOptions{
+		Brokers: cluster.ListenAddrs(), Topics: []string{topic}, ProduceTimeout: time.Second,
+		Log: slog.New(slog.DiscardHandler),
+	})
+	t.Cleanup(k.Close)
+	require.NoError(t, k.EnsureTopics(t.Context(), dispatch.TopicPlan{Create: true, Partitions: 1, Replication: 3}))
+	findings, err := k.ReviewTopics(t.Context(), 1000)
+	require.NoError(t, err)
+	require.Len(t, findings, 1)
+	require.False(t, findings[0].Loses)
+	require.Contains(t, findings[0].String(), "min.insync.replicas is 1, wants 2 or more")
+}

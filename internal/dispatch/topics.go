@@ -14,6 +14,7 @@ import (
 // TopicPlan says how missing topics are created.
 type TopicPlan struct {
 	Create      bool
+	BodyBytes   int // the largest body that a record must have room for
 	Partitions  int // -1: the broker's default
 	Replication int // -1: the broker's default
 }
@@ -71,11 +72,15 @@ func (k *Kafka) missingTopics(ctx context.Context) ([]string, error) {
 }
 
 func (k *Kafka) createTopics(ctx context.Context, names []string, plan TopicPlan) error {
+	settings := []kafka.ConfigEntry{{ConfigName: cleanupPolicy, ConfigValue: "delete"}}
+	if needed := plan.BodyBytes + recordOverhead; needed > defaultMaxBatchBytes {
+		settings = append(settings, kafka.ConfigEntry{ConfigName: maxMessageBytes, ConfigValue: strconv.Itoa(needed)})
+	}
 	configs := make([]kafka.TopicConfig, len(names))
 	for i, name := range names {
 		configs[i] = kafka.TopicConfig{
 			Topic: name, NumPartitions: plan.Partitions, ReplicationFactor: plan.Replication,
-			ConfigEntries: []kafka.ConfigEntry{{ConfigName: "cleanup.policy", ConfigValue: "delete"}},
+			ConfigEntries: settings,
 		}
 	}
 	answer, err := k.client.CreateTopics(ctx, &kafka.CreateTopicsRequest{Topics: configs})
@@ -119,8 +124,9 @@ const recordOverhead = 8 << 10
 
 // ReviewTopics compares the settings of the topics with what the gateway
 // needs: room for a record of the largest body, records that are deleted by
-// age and never by key, and leaders that have every acknowledged record. From
-// then on batches fit the smallest limit of all topics.
+// age and never by key, leaders that have every acknowledged record, and more
+// than one replica that must have it. From then on batches fit the smallest
+// limit of all topics.
 func (k *Kafka) ReviewTopics(ctx context.Context, maxBodyBytes int) ([]Finding, error) {
 	ctx, cancel := context.WithTimeout(ctx, k.opts.ProduceTimeout)
 	defer cancel()
@@ -128,12 +134,19 @@ func (k *Kafka) ReviewTopics(ctx context.Context, maxBodyBytes int) ([]Finding, 
 	if err != nil {
 		return nil, fmt.Errorf("ask Kafka for the topics' settings: %w", err)
 	}
+	replicated, err := k.replicatedTopics(ctx)
+	if err != nil {
+		return nil, err
+	}
 	var findings []Finding
 	for _, resource := range answer.Resources {
 		if resource.Error != nil {
 			return nil, fmt.Errorf("ask Kafka for the settings of topic %s: %w", resource.ResourceName, resource.Error)
 		}
 		for _, entry := range resource.ConfigEntries {
+			if entry.ConfigName == minInSync && !replicated[resource.ResourceName] {
+				continue
+			}
 			if f, ok := k.review(entry, maxBodyBytes); !ok {
 				f.Topic = resource.ResourceName
 				findings = append(findings, f)
@@ -157,6 +170,9 @@ func (k *Kafka) review(entry kafka.DescribeConfigResponseConfigEntry, maxBodyByt
 		return f, err == nil && limit >= needed
 	case cleanupPolicy:
 		f.Want, f.Loses = "delete", true
+	case minInSync:
+		f.Want = "2 or more: with 1, an acknowledged record can be on one disk only"
+		return f, entry.ConfigValue != "1"
 	case uncleanElection:
 		f.Want = "false"
 	default:
@@ -169,14 +185,28 @@ const (
 	maxMessageBytes = "max.message.bytes"
 	cleanupPolicy   = "cleanup.policy"
 	uncleanElection = "unclean.leader.election.enable"
+	minInSync       = "min.insync.replicas"
 )
+
+// replicatedTopics tells the topics whose partitions have more than one replica.
+func (k *Kafka) replicatedTopics(ctx context.Context) (map[string]bool, error) {
+	meta, err := k.client.Metadata(ctx, &kafka.MetadataRequest{Topics: k.opts.Topics})
+	if err != nil {
+		return nil, fmt.Errorf("ask Kafka for its topics: %w", err)
+	}
+	replicated := map[string]bool{}
+	for _, topic := range meta.Topics {
+		replicated[topic.Name] = len(topic.Partitions) > 0 && len(topic.Partitions[0].Replicas) > 1
+	}
+	return replicated, nil
+}
 
 func (k *Kafka) settingsOfTopics() []kafka.DescribeConfigRequestResource {
 	resources := make([]kafka.DescribeConfigRequestResource, len(k.opts.Topics))
 	for i, topic := range k.opts.Topics {
 		resources[i] = kafka.DescribeConfigRequestResource{
 			ResourceType: kafka.ResourceTypeTopic, ResourceName: topic,
-			ConfigNames: []string{maxMessageBytes, cleanupPolicy, uncleanElection},
+			ConfigNames: []string{maxMessageBytes, cleanupPolicy, uncleanElection, minInSync},
 		}
 	}
 	return resources
