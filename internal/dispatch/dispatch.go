@@ -199,6 +199,7 @@ func New(store Store, producer Producer, opts Options) *Dispatcher {
 		outage:   newOutage(store.Ping, opts.Log),
 	}
 	if opts.Spool != nil {
+		observeSpool(opts.Metrics, opts.Spool)
 		d.spooler = newSpooler(opts.Spool, opts.Queues, d.outage, opts.Log, d.drainOne)
 		d.outage.back = d.spooler.publishAll
 		d.spooler.start()

@@ -1,6 +1,10 @@
 package dispatch
 
-import "github.com/prometheus/client_golang/prometheus"
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"awareid-gateway/internal/spool"
+)
 
 type metrics struct {
 	inherited, unknown, confirmed, lost, spooled, drained, unchecked, dropped prometheus.Counter
@@ -22,4 +26,13 @@ func newMetrics(reg prometheus.Registerer) metrics {
 		drained:   counter("gateway_spool_drained_total", "Events that were delivered from the spool."),
 		lost:      counter("gateway_claims_lost_total", "Confirmations that found the claim in other hands."),
 	}
+}
+
+// observeSpool shows what waits on disk: entries that stay are an alert.
+func observeSpool(reg prometheus.Registerer, log *spool.Log) {
+	gauge := func(name, help string, read func() float64) {
+		reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, read))
+	}
+	gauge("gateway_spool_entries", "Events that wait in the spool.", func() float64 { return float64(log.Pending()) })
+	gauge("gateway_spool_bytes", "Bytes that the spool takes on disk.", func() float64 { return float64(log.Bytes()) })
 }
