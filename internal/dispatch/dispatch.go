@@ -346,7 +346,11 @@ func (d *Dispatcher) withoutStore(ctx context.Context, dl *delivery, why error) 
 	case RejectOnOutage:
 		return "", why
 	case AcceptOnOutage:
-		return d.produceUnchecked(ctx, dl)
+		outcome, err := d.produceUnchecked(ctx, dl)
+		if err == nil || errors.Is(err, ErrRefused) {
+			return outcome, err
+		}
+		why = err
 	}
 	return d.spool(ctx, dl, why)
 }
@@ -367,12 +371,7 @@ func (d *Dispatcher) produceUnchecked(ctx context.Context, dl *delivery) (Outcom
 		dl.memory.release()
 		outcome <- err
 	})
-	select {
-	case err = <-outcome:
-	case <-ctx.Done():
-		err = fmt.Errorf("%w: Kafka has not answered yet", ErrUnknown)
-	}
-	if err != nil {
+	if err := await(ctx, outcome); err != nil {
 		return "", err
 	}
 	d.metrics.unchecked.Inc()
@@ -429,7 +428,7 @@ func (d *Dispatcher) deliver(ctx context.Context, dl *delivery) (Outcome, error)
 	}
 	claim, verdict, claimedAt, err := d.claim(ctx, event.Claim{
 		Key: dl.claimKey, Token: d.token(), Replica: d.opts.Replica, Place: place, FromOffset: from, Queue: d.queueToAsk(dl),
-	})
+	}, !dl.spooled)
 	if err != nil {
 		return "", err
 	}
@@ -484,9 +483,9 @@ const (
 	lastLook  = 200 * time.Millisecond
 )
 
-// claim asks until the claim is ours or the event is delivered. The time it
-// returns is one at which the lease had not begun yet.
-func (d *Dispatcher) claim(ctx context.Context, c event.Claim) (event.Claim, event.Verdict, time.Time, error) {
+// claim asks until the claim is ours or the event is delivered; without patience
+// it asks once. The time it returns is one at which the lease had not begun yet.
+func (d *Dispatcher) claim(ctx context.Context, c event.Claim, patient bool) (event.Claim, event.Verdict, time.Time, error) {
 	busy := false
 	for wait := firstLook; ; wait = min(2*wait, lastLook) {
 		asked := d.opts.Now()
@@ -502,6 +501,8 @@ func (d *Dispatcher) claim(ctx context.Context, c event.Claim) (event.Claim, eve
 			return got, verdict, asked, fmt.Errorf("%w: claim: %w", ErrStore, err)
 		case verdict != event.Busy:
 			return got, verdict, asked, nil
+		case !patient:
+			return got, verdict, asked, ErrInFlight
 		}
 		busy = true
 		select {
@@ -553,12 +554,7 @@ func (d *Dispatcher) produce(ctx context.Context, c event.Claim, claimedAt time.
 		d.settle(c, offset, err)
 		outcome <- err
 	})
-	var err error
-	select {
-	case err = <-outcome:
-	case <-ctx.Done():
-		err = fmt.Errorf("%w: Kafka has not answered yet", ErrUnknown)
-	}
+	err := await(ctx, outcome)
 	if errors.Is(err, ErrUnknown) {
 		dl.doubt = &doubt{
 			Place: c.Place, FromOffset: c.FromOffset,
@@ -569,6 +565,21 @@ func (d *Dispatcher) produce(ctx context.Context, c event.Claim, claimedAt time.
 		return "", err
 	}
 	return Accepted, nil
+}
+
+// await returns the outcome, if there is one by the end of the context.
+func await(ctx context.Context, outcome <-chan error) error {
+	select {
+	case err := <-outcome:
+		return err
+	case <-ctx.Done():
+	}
+	select {
+	case err := <-outcome: // both came, and select chose the other
+		return err
+	default:
+		return fmt.Errorf("%w: Kafka has not answered yet", ErrUnknown)
+	}
 }
 
 // answerMargin is what is left of a request's time, after its last attempt at

@@ -49,10 +49,11 @@ type spooler struct {
 	bytes   *semaphore.Weighted // of the window
 
 	mu          sync.Mutex
-	waiting     map[string]int       // entries by queue
-	unread      int                  // entries of an earlier run whose queue is not known yet
-	chains      map[string][]*parcel // the window, by queue
-	unpublished []event.Ticket       // that the store has not heard of
+	waiting     map[string]int          // entries by queue
+	unread      int                     // entries of an earlier run whose queue is not known yet
+	chains      map[string][]*parcel    // the window, by queue
+	unpublished map[string]event.Ticket // that the store has not heard of, by id
+	keys        map[string]bool         // claims of what is in here: true once it is on disk
 
 	workers sync.WaitGroup
 	stop    context.CancelFunc
@@ -66,6 +67,7 @@ func newSpooler(log *spool.Log, queues Queues, out *outage, logger *slog.Logger,
 		entries: semaphore.NewWeighted(windowEntries),
 		bytes:   semaphore.NewWeighted(windowBytes),
 		waiting: map[string]int{}, chains: map[string][]*parcel{},
+		unpublished: map[string]event.Ticket{}, keys: map[string]bool{},
 		unread: log.Pending(), ended: make(chan struct{}),
 	}
 }
@@ -87,39 +89,66 @@ func (s *spooler) holds(queue string) bool {
 	return s.unread > 0 || s.waiting[queue] > 0
 }
 
-// put returns when the parcel is on disk and every replica can know of it.
+// put returns when the parcel is on disk and every replica can know of it. What
+// is there already adds nothing: a flood of one captured request must not fill
+// the disk.
 func (s *spooler) put(ctx context.Context, p *parcel) error {
 	body, err := p.encode()
+	if err != nil || s.announce(p) {
+		return err
+	}
+	_, err = s.log.Append(ctx, body)
+	s.announced(p, err)
 	if err != nil {
 		return err
 	}
-	s.expect(p.Ticket.Queue, 1)
-	if _, err := s.log.Append(ctx, body); err != nil {
-		s.expect(p.Ticket.Queue, -1)
-		return err
-	}
-	s.publish(ctx, []event.Ticket{p.Ticket})
+	s.publish(ctx, p.Ticket)
 	return nil
 }
 
+// announce makes later events of the operation wait, and reports whether the
+// parcel is on disk already.
+func (s *spooler) announce(p *parcel) (there bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.keys[p.ClaimKey] {
+		return true
+	}
+	s.keys[p.ClaimKey] = false
+	s.expect(p.Ticket.Queue, 1)
+	return false
+}
+
+// announced notes that the parcel is on disk, or is not. It may be delivered
+// and forgotten by now.
+func (s *spooler) announced(p *parcel, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err != nil {
+		s.expect(p.Ticket.Queue, -1)
+		delete(s.keys, p.ClaimKey)
+	} else if _, here := s.keys[p.ClaimKey]; here {
+		s.keys[p.ClaimKey] = true
+	}
+}
+
+// expect counts entries of a queue; the caller has the lock.
 func (s *spooler) expect(queue string, change int) {
 	if queue == "" {
 		return
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	if s.waiting[queue] += change; s.waiting[queue] == 0 {
 		delete(s.waiting, queue)
 	}
 }
 
-// publish tells the store of tickets, now or when it is back.
-func (s *spooler) publish(ctx context.Context, tickets []event.Ticket) {
-	if s.queues == nil || tickets[0].Queue == "" {
+// publish tells the store of a ticket, now or when it is back.
+func (s *spooler) publish(ctx context.Context, t event.Ticket) {
+	if s.queues == nil || t.Queue == "" {
 		return
 	}
 	if !s.outage.storeIsDown() {
-		err := s.queues.Enqueue(ctx, tickets, queueKeep)
+		err := s.queues.Enqueue(ctx, []event.Ticket{t}, queueKeep)
 		if err == nil {
 			return
 		}
@@ -127,25 +156,34 @@ func (s *spooler) publish(ctx context.Context, tickets []event.Ticket) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.unpublished = append(s.unpublished, tickets...)
+	s.unpublished[t.ID] = t
 }
 
 // publishAll tells a store that is back of every ticket it has missed.
 func (s *spooler) publishAll(ctx context.Context) error {
-	for {
-		s.mu.Lock()
-		batch := s.unpublished[:min(len(s.unpublished), publishBatch)]
-		s.mu.Unlock()
-		if len(batch) == 0 {
-			return nil
-		}
+	for batch := s.someUnpublished(); len(batch) > 0; batch = s.someUnpublished() {
 		if err := s.queues.Enqueue(ctx, batch, queueKeep); err != nil {
 			return err
 		}
 		s.mu.Lock()
-		s.unpublished = s.unpublished[len(batch):]
+		for _, t := range batch {
+			delete(s.unpublished, t.ID)
+		}
 		s.mu.Unlock()
 	}
+	return nil
+}
+
+func (s *spooler) someUnpublished() []event.Ticket {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var batch []event.Ticket
+	for _, t := range s.unpublished {
+		if batch = append(batch, t); len(batch) == publishBatch {
+			break
+		}
+	}
+	return batch
 }
 
 // drain reads the spool from its beginning and gives each entry to the worker
@@ -188,6 +226,7 @@ func (s *spooler) admit(ctx context.Context, p *parcel) {
 		if queue != "" {
 			s.waiting[queue]++
 		}
+		s.keys[p.ClaimKey] = true
 	}
 	if queue == "" {
 		queue = "#" + p.ClaimKey // a queue of its own
@@ -289,13 +328,21 @@ func (s *spooler) finish(ctx context.Context, p *parcel) error {
 			return err
 		}
 	}
-	s.expect(p.Ticket.Queue, -1)
+	s.forget(p)
 	s.entries.Release(1)
 	s.bytes.Release(p.weight())
 	if err := s.log.Done(p.sequence); err != nil {
 		s.slog.Warn("a drained part of the spool could not be deleted", "error", err)
 	}
 	return nil
+}
+
+func (s *spooler) forget(p *parcel) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.expect(p.Ticket.Queue, -1)
+	delete(s.unpublished, p.Ticket.ID)
+	delete(s.keys, p.ClaimKey)
 }
 
 // close ends the drain; what is not delivered stays on disk.

@@ -196,6 +196,19 @@ func TestOnOutage(t *testing.T) {
 	require.Zero(t, rejecting.spool.Pending())
 }
 
+func TestAFloodOfOneEventAddsNothing(t *testing.T) {
+	w := newWorld(t)
+	r := w.replica(t, t.TempDir())
+	w.refuse.Store(true)
+	for range 50 {
+		require.Equal(t, dispatch.Spooled, r.post(t, of("op", "1")))
+	}
+	require.Equal(t, 1, r.spool.Pending())
+	w.refuse.Store(false)
+	r.drained(t)
+	require.Equal(t, 1, stored(w.cluster, topic))
+}
+
 func TestAFullSpoolSaysSo(t *testing.T) {
 	w := newWorld(t)
 	r := w.replica(t, t.TempDir())
