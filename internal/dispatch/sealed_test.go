@@ -125,13 +125,14 @@ func TestOpenRefusesEveryChange(t *testing.T) {
 	}
 }
 
-// FuzzOpen: whatever differs from the genuine record is forged.
+// FuzzOpen: whatever differs from the genuine record is forged. It is one
+// without encryption, whose nonce would differ in each process of the fuzzer.
 func FuzzOpen(f *testing.F) {
-	s := sealer(f, quarantineKey, "a")
+	s := sealer(f, nil, "a")
 	genuine := sealWith(f, s)
 	mac := genuine.Headers[len(genuine.Headers)-1].Value
-	f.Add(genuine.Value, genuine.Digest(), webhook, "undecryptable", "A256GCM", mac)
-	f.Add([]byte("{}"), genuine.Digest(), webhook, "stale", "", mac)
+	f.Add(genuine.Value, genuine.Digest(), webhook, "undecryptable", "", mac)
+	f.Add([]byte("{}"), genuine.Digest(), webhook, "stale", "A256GCM", mac)
 	f.Add([]byte(nil), "", otherWebhook, "", "A256GCM", []byte("AAAA"))
 	f.Fuzz(func(t *testing.T, value []byte, digest, hook, reason, encryption string, mac []byte) {
 		r := dispatch.Sealed{Value: value, Headers: []event.Header{
@@ -139,9 +140,11 @@ func FuzzOpen(f *testing.F) {
 			{Key: "gateway-webhook", Value: []byte(hook)},
 			{Key: "gateway-reason", Value: []byte(reason)},
 			{Key: "gateway-received-at", Value: received.UTC().AppendFormat(nil, time.RFC3339Nano)},
-			{Key: "gateway-encryption", Value: []byte(encryption)},
-			{Key: "gateway-mac", Value: mac},
 		}}
+		if encryption != "" {
+			r.Headers = append(r.Headers, event.Header{Key: "gateway-encryption", Value: []byte(encryption)})
+		}
+		r.Headers = append(r.Headers, event.Header{Key: "gateway-mac", Value: mac})
 		got, err := s.Open(r)
 		same := bytes.Equal(value, genuine.Value) && slices.EqualFunc(r.Headers, genuine.Headers, func(a, b event.Header) bool {
 			return a.Key == b.Key && bytes.Equal(a.Value, b.Value)
