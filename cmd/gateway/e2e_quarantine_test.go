@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/alicebob/miniredis/v2"
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -18,7 +19,7 @@ import (
 
 const anyQuarantineKey = "QUARANTINE_KEY=//79/Pv6+fj39vX08/Lx8O/u7ezr6uno5+bl5OPi4eA="
 
-// run runs a quarantine command.
+// runQuarantine runs a quarantine command, which must tell nothing private.
 func (s *stack) runQuarantine(t *testing.T, environ []string, args ...string) result {
 	t.Helper()
 	r := runToEnd(t, environ, append([]string{"quarantine"}, args...)...)
@@ -30,7 +31,7 @@ func (s *stack) runQuarantine(t *testing.T, environ []string, args ...string) re
 	return r
 }
 
-// replayed wants an exit code, and returns the results by position or event id.
+// replayed wants an exit code, and returns what became of each record.
 func (s *stack) replayed(t *testing.T, code int, environ []string, args ...string) []outcome {
 	t.Helper()
 	r := s.runQuarantine(t, environ, append([]string{"replay", "--json"}, args...)...)
@@ -206,7 +207,7 @@ func TestReplayOfStaleEvents(t *testing.T) {
 	requireResults(t, s.replayed(t, exitOK, s.environ(), "--all"), "duplicate", "duplicate")
 	require.Len(t, s.records(t, s.topic(event.Enrollment)), 2)
 
-	s.redisURL, _ = backends(t) // it has forgotten everything
+	s.redisURL = "redis://" + miniredis.RunT(t).Addr() // one that has forgotten everything
 	requireResults(t, s.replayed(t, exitOK, s.environ(), "--all"), "duplicate", "duplicate")
 	require.Len(t, s.records(t, s.topic(event.Enrollment)), 2)
 }
