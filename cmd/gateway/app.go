@@ -319,9 +319,11 @@ func newSealer(cfg config.Config) (*dispatch.Sealer, error) {
 	if err != nil {
 		return nil, err
 	}
-	secrets := make(map[string][]byte, len(cfg.Webhooks))
+	secrets := make(map[string][][]byte, len(cfg.Webhooks))
 	for _, w := range cfg.Webhooks {
-		secrets[w.ID] = []byte(w.Secrets[0].Value.Reveal())
+		for _, s := range w.Secrets {
+			secrets[w.ID] = append(secrets[w.ID], []byte(s.Value.Reveal()))
+		}
 	}
 	return dispatch.NewSealer(key, secrets)
 }

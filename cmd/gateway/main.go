@@ -33,13 +33,14 @@ func (e usageError) Unwrap() error { return e.error }
 
 // commands is the command line: a file for each command.
 type commands struct {
-	Serve    serveCmd    `cmd:"" default:"withargs" help:"Receive webhooks and forward them to Kafka (the default)."`
-	Dev      devCmd      `cmd:"" help:"Try everything on this machine, with nothing but this binary."`
-	Check    checkCmd    `cmd:"" help:"Check the configuration and every dependency."`
-	Send     sendCmd     `cmd:"" help:"Sign, encrypt and post one sample event."`
-	Simulate simulateCmd `cmd:"" help:"Stand in for AwareID: token, registration, event data, callbacks."`
-	Inspect  inspectCmd  `cmd:"" help:"Find out from one captured request how the platform signs and encrypts."`
-	Version  versionCmd  `cmd:"" help:"Print the version."`
+	Serve      serveCmd      `cmd:"" default:"withargs" help:"Receive webhooks and forward them to Kafka (the default)."`
+	Dev        devCmd        `cmd:"" help:"Try everything on this machine, with nothing but this binary."`
+	Check      checkCmd      `cmd:"" help:"Check the configuration and every dependency."`
+	Send       sendCmd       `cmd:"" help:"Sign, encrypt and post one sample event."`
+	Simulate   simulateCmd   `cmd:"" help:"Stand in for AwareID: token, registration, event data, callbacks."`
+	Inspect    inspectCmd    `cmd:"" help:"Find out from one captured request how the platform signs and encrypts."`
+	Quarantine quarantineCmd `cmd:"" help:"List, show and replay what is in quarantine."`
+	Version    versionCmd    `cmd:"" help:"Print the version."`
 }
 
 // streams is the world around a command, so that tests can be it.

@@ -31,8 +31,15 @@
 // events wait behind it. A spooled event whose first attempt left a doubt is
 // read back before it is produced, even where the store forgot the claim.
 //
+// # Older than the store's memory
+//
+// A replayed or backfilled event that is so old that its claim may be forgotten
+// is looked for in Kafka before it is claimed, from the time of its creation on.
+//
 // # Not covered
 //
+// A record that such a search cannot see: retention deleted it, or it lies where
+// the event went under other routes or another number of partitions.
 // A process that is suspended between its last look at the deadline and its
 // write, for longer than the lease; and a store that forgets a claim that it
 // had acknowledged.
@@ -102,6 +109,8 @@ type Producer interface {
 	// Find looks for a record with all of the given headers, from an offset to
 	// what is the partition's end at the time of the call.
 	Find(ctx context.Context, at event.Place, from int64, headers []event.Header) (offset int64, found bool, err error)
+	// FindSince does the same from a time on, by the records' own times.
+	FindSince(ctx context.Context, at event.Place, since time.Time, headers []event.Header) (offset int64, found bool, err error)
 }
 
 // Record is what goes into a Kafka partition.
@@ -248,6 +257,7 @@ func (d *Dispatcher) Dispatch(ctx context.Context, in Inbound) (Outcome, error) 
 		webhook:  in.WebhookID,
 		received: in.ReceivedAt,
 		memory:   memory,
+		since:    d.readBackFrom(in),
 	}
 	outcome, err := d.deliverOrSpool(ctx, dl)
 	if errors.Is(err, ErrRefused) {
@@ -291,6 +301,7 @@ type delivery struct {
 	webhook  string
 	received time.Time
 	memory   *hold
+	since    time.Time // read back from then on: the store may have forgotten the event; zero: it has not
 
 	spooled bool   // it comes from the spool
 	doubt   *doubt // an earlier attempt may have stored the record
@@ -394,7 +405,7 @@ func (d *Dispatcher) spool(ctx context.Context, dl *delivery, why error) (Outcom
 	defer cancel()
 	err := d.spooler.put(ctx, &parcel{
 		ClaimKey: dl.claimKey, Topic: dl.topic, Record: dl.record, Identity: dl.identity,
-		WebhookID: dl.webhook, ReceivedAt: dl.received, Doubt: dl.doubt,
+		WebhookID: dl.webhook, ReceivedAt: dl.received, Since: dl.since, Doubt: dl.doubt,
 		Ticket: event.Ticket{Queue: dl.queue, ID: d.token(), At: dl.received},
 	})
 	if err != nil {
@@ -426,6 +437,13 @@ func (d *Dispatcher) deliver(ctx context.Context, dl *delivery) (Outcome, error)
 	if err != nil {
 		return "", fmt.Errorf("%w: choose a partition: %w", ErrNotStored, err)
 	}
+	forgotten, err := d.findForgotten(ctx, dl, place, from)
+	switch {
+	case err != nil:
+		return "", err
+	case forgotten:
+		return Duplicate, nil
+	}
 	claim, verdict, claimedAt, err := d.claim(ctx, event.Claim{
 		Key: dl.claimKey, Token: d.token(), Replica: d.opts.Replica, Place: place, FromOffset: from, Queue: d.queueToAsk(dl),
 	}, !dl.spooled)
@@ -447,6 +465,38 @@ func (d *Dispatcher) deliver(ctx context.Context, dl *delivery) (Outcome, error)
 		return "", err
 	}
 	return d.produce(ctx, claim, claimedAt, dl)
+}
+
+// clockMargin is what the clocks of the platform, the gateways and the brokers
+// are trusted not to differ by. Reading a little too much back does no harm.
+const clockMargin = time.Hour
+
+// readBackFrom is the time from which on Kafka is read back for an event that is
+// older than the store's memory. A callback as old as that is not fresh, and
+// does not get here.
+func (d *Dispatcher) readBackFrom(in Inbound) time.Time {
+	remembered := d.opts.Now().Add(clockMargin - d.opts.Terms.Keep)
+	if in.Origin == Callback || in.Event.Created.After(remembered) {
+		return time.Time{}
+	}
+	return in.Event.Created.Add(-clockMargin)
+}
+
+// findForgotten looks in Kafka for an event that the store may have forgotten.
+// It does so ahead of the claim, whose lease is too short for a long read; what
+// is written between the two is looked at under the claim.
+func (d *Dispatcher) findForgotten(ctx context.Context, dl *delivery, place event.Place, from int64) (bool, error) {
+	if dl.since.IsZero() {
+		return false, nil
+	}
+	_, found, err := d.producer.FindSince(ctx, place, dl.since, dl.identity)
+	if err != nil {
+		return false, fmt.Errorf("%w: read the partition back: %w", ErrUnknown, err)
+	}
+	if dl.doubt == nil {
+		dl.doubt = &doubt{Place: place, FromOffset: from}
+	}
+	return found, nil
 }
 
 // queueToAsk is the queue that a new event may have to stand in. A spooled one

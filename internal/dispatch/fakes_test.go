@@ -87,6 +87,8 @@ type fakeProducer struct {
 	append func(r dispatch.Record, done func(int64, error))
 	find   func(ctx context.Context, at event.Place, from int64, headers []event.Header) (int64, bool, error)
 
+	findSince func(ctx context.Context, at event.Place, since time.Time, headers []event.Header) (int64, bool, error)
+
 	mu      sync.Mutex
 	appends []appended
 }
@@ -117,6 +119,10 @@ func (p *fakeProducer) Append(at event.Place, r dispatch.Record, deadline time.T
 
 func (p *fakeProducer) Find(ctx context.Context, at event.Place, from int64, headers []event.Header) (int64, bool, error) {
 	return p.find(ctx, at, from, headers)
+}
+
+func (p *fakeProducer) FindSince(ctx context.Context, at event.Place, since time.Time, headers []event.Header) (int64, bool, error) {
+	return p.findSince(ctx, at, since, headers)
 }
 
 func (p *fakeProducer) produced() []appended {

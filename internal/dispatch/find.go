@@ -52,15 +52,31 @@ func (k *Kafka) Find(ctx context.Context, at event.Place, from int64, headers []
 	return 0, false, nil
 }
 
-// logEnd asks until the leader answers or the context ends.
+// FindSince implements Producer. A record cannot lie before the first one that
+// is as young as it is. What retention has deleted is not found.
+func (k *Kafka) FindSince(ctx context.Context, at event.Place, since time.Time, headers []event.Header) (int64, bool, error) {
+	from, err := k.leaderOffset(ctx, max(since.UnixMilli(), 0), at) // negative numbers mean ends, not times
+	if err != nil || from < 0 {
+		return 0, false, err
+	}
+	return k.Find(ctx, at, from, headers)
+}
+
+// logEnd is where the leader's log ends.
 func (k *Kafka) logEnd(ctx context.Context, at event.Place) (int64, error) {
+	return k.leaderOffset(ctx, kafka.LastOffset, at)
+}
+
+// leaderOffset asks for the offset at a time, in Unix milliseconds, until the
+// leader answers or the context ends. It is negative where all records are older.
+func (k *Kafka) leaderOffset(ctx context.Context, timestamp int64, at event.Place) (int64, error) {
 	for backoff := firstBackoff; ; backoff = min(2*backoff, lastBackoff) {
-		end, err := k.askOffset(ctx, debugger, kafka.LastOffset, at)
+		offset, err := k.askOffset(ctx, debugger, timestamp, at)
 		if err == nil {
-			return end, nil
+			return offset, nil
 		}
 		if !pause(ctx, backoff) {
-			return 0, fmt.Errorf("ask where %s/%d ends: %w", at.Topic, at.Partition, err)
+			return 0, fmt.Errorf("ask for an offset of %s/%d: %w", at.Topic, at.Partition, err)
 		}
 		k.refresh()
 	}

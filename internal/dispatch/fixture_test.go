@@ -43,7 +43,11 @@ var secrets = map[string][]byte{
 }
 
 func newSealer(t testing.TB, key []byte) *dispatch.Sealer {
-	s, err := dispatch.NewSealer(key, secrets)
+	all := map[string][][]byte{}
+	for id, secret := range secrets {
+		all[id] = [][]byte{secret}
+	}
+	s, err := dispatch.NewSealer(key, all)
 	require.NoError(t, err)
 	return s
 }

@@ -17,6 +17,7 @@ type parcel struct {
 	Ticket     event.Ticket   `json:"ticket"` // its Queue is "" for what need not be in order
 	WebhookID  string         `json:"webhook"`
 	ReceivedAt time.Time      `json:"received"`
+	Since      time.Time      `json:"since,omitzero"`
 	Doubt      *doubt         `json:"doubt,omitempty"`
 
 	sequence uint64 // in the spool
@@ -55,6 +56,6 @@ func (p *parcel) delivery() *delivery {
 	return &delivery{
 		claimKey: p.ClaimKey, topic: p.Topic, record: p.Record, identity: p.Identity,
 		queue: p.Ticket.Queue, webhook: p.WebhookID, received: p.ReceivedAt,
-		memory: newHold(nil), spooled: true, doubt: p.Doubt,
+		memory: newHold(nil), spooled: true, since: p.Since, doubt: p.Doubt,
 	}
 }

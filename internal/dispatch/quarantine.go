@@ -11,6 +11,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"time"
 
 	"awareid-gateway/internal/event"
@@ -27,6 +28,11 @@ const (
 	ReasonFuture        Reason = "future"        // created in the time to come
 	ReasonRefused       Reason = "refused"       // the broker would not take the record
 )
+
+// Reasons lists all reasons.
+func Reasons() []Reason {
+	return []Reason{ReasonUndecryptable, ReasonMalformed, ReasonStale, ReasonFuture, ReasonRefused}
+}
 
 // Suspect is a body whose sender is authentic and that cannot be dispatched.
 type Suspect struct {
@@ -69,21 +75,22 @@ func suspectKey(webhookID, digest string) string {
 
 func suspectIdentity(webhookID, digest string) []event.Header {
 	return []event.Header{
-		{Key: "gateway-digest", Value: []byte(digest)},
-		{Key: "gateway-webhook", Value: []byte(webhookID)},
+		{Key: headerDigest, Value: []byte(digest)},
+		{Key: headerWebhook, Value: []byte(webhookID)},
 	}
 }
 
-// Sealer makes quarantine records: it encrypts the body, where it has a key for
-// that, and puts a MAC over body and headers, so that nobody who can write to
-// the topic can pass something off as a body that was authentic.
+// Sealer makes quarantine records and opens them: it encrypts the body, where it
+// has a key for that, and puts a MAC over body and headers, so that nobody who
+// can write to the topic can pass something off as a body that was authentic.
+// It is safe for concurrent use.
 //
 // The last header, gateway-mac, is the base64 of HMAC-SHA-256 over the key and
 // the value of each header before it, in their order, and then the record's
 // value, each led by its length in 8 bytes, big endian.
 type Sealer struct {
-	aead cipher.AEAD       // nil: the body stays as it came
-	macs map[string][]byte // MAC key of each webhook
+	aead cipher.AEAD         // nil: the body stays as it came
+	macs map[string][][]byte // MAC keys of each webhook, the one to seal with first
 }
 
 // macInfo separates a webhook's MAC key from every other use of the same
@@ -93,14 +100,16 @@ const macInfo = "awareid-gateway quarantine mac v1 "
 // keyBytes is the length of QUARANTINE_KEY.
 const keyBytes = 32
 
-// NewSealer takes the 32 bytes of QUARANTINE_KEY, or nil, and the current
-// secret of each webhook by its id. A webhook's MAC key is derived from the
-// former where it is there, else from the latter: 32 bytes of HKDF-SHA-256
-// (RFC 5869) without salt, with the info "awareid-gateway quarantine mac v1 "
-// and the webhook's id. Its error says that the key has another length, and
+// NewSealer takes the 32 bytes of QUARANTINE_KEY, or nil, and the secrets of
+// each webhook by its id, the current one first. A webhook's MAC key is derived
+// from the former where it is there, else from its first secret: 32 bytes of
+// HKDF-SHA-256 (RFC 5869) without salt, with the info "awareid-gateway
+// quarantine mac v1 " and the webhook's id. The keys that are derived from the
+// other secrets open too: a record outlives a rotation, and the day on which
+// QUARANTINE_KEY was set. Its error says that the key has another length, and
 // nothing of its bytes.
-func NewSealer(key []byte, secrets map[string][]byte) (*Sealer, error) {
-	s := &Sealer{macs: make(map[string][]byte, len(secrets))}
+func NewSealer(key []byte, secrets map[string][][]byte) (*Sealer, error) {
+	s := &Sealer{macs: make(map[string][][]byte, len(secrets))}
 	if key != nil {
 		if len(key) != keyBytes {
 			return nil, fmt.Errorf("quarantine key: has %d bytes, wants %d", len(key), keyBytes)
@@ -113,15 +122,17 @@ func NewSealer(key []byte, secrets map[string][]byte) (*Sealer, error) {
 			return nil, fmt.Errorf("quarantine key: %w", err)
 		}
 	}
-	for id, secret := range secrets {
+	for id, all := range secrets {
 		if key != nil {
-			secret = key
+			all = slices.Insert(slices.Clone(all), 0, key)
 		}
-		mac, err := hkdf.Key(sha256.New, secret, nil, macInfo+id, sha256.Size)
-		if err != nil {
-			return nil, fmt.Errorf("derive the quarantine MAC key: %w", err)
+		for _, secret := range all {
+			mac, err := hkdf.Key(sha256.New, secret, nil, macInfo+id, sha256.Size)
+			if err != nil {
+				return nil, fmt.Errorf("derive the quarantine MAC key: %w", err)
+			}
+			s.macs[id] = append(s.macs[id], mac)
 		}
-		s.macs[id] = mac
 	}
 	return s, nil
 }
@@ -130,22 +141,31 @@ func NewSealer(key []byte, secrets map[string][]byte) (*Sealer, error) {
 // ciphertext, a tag of 16, with the digest as additional data.
 const sealedForm = "A256GCM"
 
+// Headers of a quarantine record.
+const (
+	headerDigest     = "gateway-digest"
+	headerWebhook    = "gateway-webhook"
+	headerReason     = "gateway-reason"
+	headerReceivedAt = "gateway-received-at"
+	headerEncryption = "gateway-encryption"
+	headerMAC        = "gateway-mac"
+)
+
 func (s *Sealer) seal(suspect Suspect, digest string) (Record, error) {
-	key, ok := s.macs[suspect.WebhookID]
-	if !ok {
+	keys := s.macs[suspect.WebhookID]
+	if len(keys) == 0 {
 		return Record{}, fmt.Errorf("no quarantine key for webhook %s", suspect.WebhookID)
 	}
 	value := suspect.Body
 	headers := append(suspectIdentity(suspect.WebhookID, digest),
-		event.Header{Key: "gateway-reason", Value: []byte(suspect.Reason)},
-		event.Header{Key: "gateway-received-at", Value: timestamp(suspect.ReceivedAt)},
+		event.Header{Key: headerReason, Value: []byte(suspect.Reason)},
+		event.Header{Key: headerReceivedAt, Value: timestamp(suspect.ReceivedAt)},
 	)
 	if s.aead != nil {
 		value = s.aead.Seal(nil, nil, suspect.Body, []byte(digest))
-		headers = append(headers, event.Header{Key: "gateway-encryption", Value: []byte(sealedForm)})
+		headers = append(headers, event.Header{Key: headerEncryption, Value: []byte(sealedForm)})
 	}
-	mac := base64.StdEncoding.AppendEncode(nil, sign(key, headers, value))
-	headers = append(headers, event.Header{Key: "gateway-mac", Value: mac})
+	headers = append(headers, event.Header{Key: headerMAC, Value: sign(keys[0], headers, value)})
 	return Record{Key: digest, Value: value, Headers: headers}, nil
 }
 
@@ -162,5 +182,5 @@ func sign(key []byte, headers []event.Header, value []byte) []byte {
 		part(h.Value)
 	}
 	part(value)
-	return mac.Sum(nil)
+	return base64.StdEncoding.AppendEncode(nil, mac.Sum(nil))
 }

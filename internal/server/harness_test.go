@@ -129,7 +129,7 @@ func (b *backend) dispatcher(t *testing.T, s setUp, claims dispatch.Store) *disp
 	t.Cleanup(producer.Close)
 	require.NoError(t, producer.EnsureTopics(t.Context(), dispatch.TopicPlan{Create: true, Partitions: 1, Replication: 1}))
 	require.NoError(t, producer.Start(t.Context()))
-	sealer, err := dispatch.NewSealer(nil, map[string][]byte{webhookID: []byte(secret)})
+	sealer, err := dispatch.NewSealer(nil, map[string][][]byte{webhookID: {[]byte(secret)}})
 	require.NoError(t, err)
 	d := dispatch.New(claims, producer, dispatch.Options{
 		Routes: routes, Sealer: sealer, ProduceTimeout: s.produceTimeout, Replica: "test", Log: s.Log, Metrics: s.Metrics,

@@ -241,8 +241,8 @@ func (h *hook) usable(now time.Time) func(int) bool {
 	}
 }
 
-// maxAhead is how far the platform's clock may be ahead of ours.
-const maxAhead = 5 * time.Minute
+// MaxAhead is how far the platform's clock may be ahead of ours.
+const MaxAhead = 5 * time.Minute
 
 // read parses what was opened. The reason is why it belongs in quarantine.
 func (s *Server) read(opened decrypt.Opened, openErr error, now time.Time) (event.Event, dispatch.Reason) {
@@ -255,7 +255,7 @@ func (s *Server) read(opened decrypt.Opened, openErr error, now time.Time) (even
 		return e, dispatch.ReasonMalformed
 	case e.Created.Before(now.Add(-s.opts.Limits.MaxAge)):
 		return e, dispatch.ReasonStale
-	case e.Created.After(now.Add(maxAhead)):
+	case e.Created.After(now.Add(MaxAhead)):
 		return e, dispatch.ReasonFuture
 	}
 	return e, ""

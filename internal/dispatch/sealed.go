@@ -1,0 +1,87 @@
+package dispatch
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"time"
+
+	"awareid-gateway/internal/event"
+)
+
+// ErrForged says that a quarantine record is not known to be the gateway's: its
+// MAC holds under no key that is configured.
+var ErrForged = errors.New("the gateway's MAC does not hold under any configured key")
+
+// Sealed is a record as it lies in the quarantine topic. What it says of itself
+// is true only if Sealer.Open opens it: whoever may write to the topic can make
+// one.
+type Sealed struct {
+	event.Place
+	Offset  int64
+	Time    time.Time // of the record
+	Headers []event.Header
+	Value   []byte
+}
+
+// Digest is the hexadecimal SHA-256 of the body that the record claims to hold.
+func (s Sealed) Digest() string { return s.header(headerDigest) }
+
+// Webhook is the id of the webhook that the record claims to be of.
+func (s Sealed) Webhook() string { return s.header(headerWebhook) }
+
+// Reason is why the record claims to be in quarantine.
+func (s Sealed) Reason() Reason { return Reason(s.header(headerReason)) }
+
+func (s Sealed) header(key string) string {
+	for _, h := range s.Headers {
+		if h.Key == key {
+			return string(h.Value)
+		}
+	}
+	return ""
+}
+
+// Open checks a record's MAC and returns what was sealed in it. The body can be
+// the record's own memory. Every failure is ErrForged.
+func (s *Sealer) Open(r Sealed) (Suspect, error) {
+	if !s.genuine(r) {
+		return Suspect{}, ErrForged
+	}
+	body, err := s.unseal(r)
+	if err != nil {
+		return Suspect{}, ErrForged
+	}
+	received, err := time.Parse(time.RFC3339Nano, r.header(headerReceivedAt))
+	sum := sha256.Sum256(body)
+	if err != nil || hex.EncodeToString(sum[:]) != r.Digest() {
+		return Suspect{}, ErrForged
+	}
+	return Suspect{Body: body, WebhookID: r.Webhook(), Reason: r.Reason(), ReceivedAt: received}, nil
+}
+
+func (s *Sealer) genuine(r Sealed) bool {
+	last := len(r.Headers) - 1
+	if last < 0 || r.Headers[last].Key != headerMAC {
+		return false
+	}
+	for _, key := range s.macs[r.Webhook()] {
+		if hmac.Equal(sign(key, r.Headers[:last], r.Value), r.Headers[last].Value) {
+			return true
+		}
+	}
+	return false
+}
+
+var errNoKey = errors.New("no key for an encrypted body")
+
+func (s *Sealer) unseal(r Sealed) ([]byte, error) {
+	switch form := r.header(headerEncryption); {
+	case form == "":
+		return r.Value, nil
+	case form != sealedForm || s.aead == nil:
+		return nil, errNoKey
+	}
+	return s.aead.Open(nil, nil, r.Value, []byte(r.Digest()))
+}
