@@ -1,0 +1,115 @@
+package dispatch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"awareid-gateway/internal/event"
+)
+
+// deliverOrSpool delivers what can be settled now, and spools the rest.
+func (d *Dispatcher) deliverOrSpool(ctx context.Context, dl *delivery) (Outcome, error) {
+	if d.spooler != nil && d.spooler.holds(dl.queue) {
+		return d.spool(ctx, dl, errBehind)
+	}
+	if d.outage.storeIsDown() {
+		return d.withoutStore(ctx, dl, ErrStore)
+	}
+	outcome, err := d.deliver(ctx, dl)
+	switch {
+	case err == nil, errors.Is(err, ErrRefused):
+		return outcome, err
+	case errors.Is(err, ErrStore):
+		return d.withoutStore(ctx, dl, err)
+	}
+	return d.spool(ctx, dl, err)
+}
+
+// hasAlternative says whether there is anything better to do, while the store is
+// away, than to ask it all the same.
+func (d *Dispatcher) hasAlternative() bool {
+	return d.spooler != nil || d.opts.OnOutage == AcceptOnOutage
+}
+
+// withoutStore does what is configured for a store that is away.
+func (d *Dispatcher) withoutStore(ctx context.Context, dl *delivery, why error) (Outcome, error) {
+	switch d.opts.OnOutage {
+	case RejectOnOutage:
+		return "", why
+	case AcceptOnOutage:
+		outcome, err := d.produceUnchecked(ctx, dl)
+		if err == nil || errors.Is(err, ErrRefused) {
+			return outcome, err
+		}
+		why = err
+	}
+	return d.spool(ctx, dl, why)
+}
+
+// produceUnchecked produces without a claim, and says so in the record.
+func (d *Dispatcher) produceUnchecked(ctx context.Context, dl *delivery) (Outcome, error) {
+	place, _, err := d.producer.Place(ctx, dl.topic, dl.record.Key)
+	if err != nil {
+		return "", fmt.Errorf("%w: choose a partition: %w", ErrNotStored, err)
+	}
+	record := dl.record
+	record.Headers = append(slices.Clone(record.Headers), event.Header{Key: "gateway-dedup", Value: []byte("unchecked")})
+	outcome := make(chan error, 1)
+	d.pending.Add(1)
+	dl.memory.retain()
+	d.producer.Append(place, record, d.opts.Now().Add(d.opts.ProduceTimeout), func(_ int64, err error) {
+		defer d.pending.Done()
+		dl.memory.release()
+		outcome <- err
+	})
+	if err := await(ctx, outcome); err != nil {
+		return "", err
+	}
+	d.metrics.unchecked.Inc()
+	return Accepted, nil
+}
+
+// spoolTimeout is what a request may take beyond its context to reach the disk.
+const spoolTimeout = 800 * time.Millisecond
+
+// errBehind: an earlier event of the operation is in a spool.
+var errBehind = fmt.Errorf("%w: an earlier event of its operation waits in a spool", ErrNotStored)
+
+// spool puts a delivery on disk. Where that fails, the error is why it could
+// not be delivered, and why not spooled.
+func (d *Dispatcher) spool(ctx context.Context, dl *delivery, why error) (Outcome, error) {
+	if d.spooler == nil {
+		return "", why
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), spoolTimeout)
+	defer cancel()
+	err := d.spooler.put(ctx, &parcel{
+		ClaimKey: dl.claimKey, Topic: dl.topic, Record: dl.record, Identity: dl.identity,
+		WebhookID: dl.webhook, ReceivedAt: dl.received, Since: dl.since, Doubt: dl.doubt,
+		Ticket: event.Ticket{Queue: dl.queue, ID: d.token(), At: dl.received},
+	})
+	if err != nil {
+		return "", fmt.Errorf("%w; nor could it be spooled: %w", why, err)
+	}
+	d.metrics.spooled.Inc()
+	return Spooled, nil
+}
+
+// drainOne is one attempt at a spooled delivery.
+func (d *Dispatcher) drainOne(ctx context.Context, p *parcel) error {
+	dl := p.delivery()
+	_, err := d.deliver(ctx, dl)
+	p.Doubt = dl.doubt
+	if errors.Is(err, ErrRefused) && dl.topic != d.opts.Routes.Quarantine() {
+		err = d.quarantineRefused(ctx, dl)
+	}
+	if err != nil {
+		d.opts.Log.Debug("a spooled event has to wait", "webhook", dl.webhook, "error", err)
+		return err
+	}
+	d.metrics.drained.Inc()
+	return nil
+}

@@ -1,0 +1,203 @@
+package dispatch
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"awareid-gateway/internal/event"
+)
+
+// delivery is what a journey needs to know of an event or a suspect body.
+type delivery struct {
+	claimKey string
+	topic    string
+	record   Record
+	identity []event.Header // the headers that no other record has
+	queue    string         // of its operation; "": it need not be in order
+	webhook  string
+	received time.Time
+	memory   *hold
+	since    time.Time // read back from then on: the store may have forgotten the event; zero: it has not
+
+	spooled bool   // it comes from the spool
+	doubt   *doubt // an earlier attempt may have stored the record
+}
+
+// hold counts who still reads a record's memory, and frees it after the last.
+type hold struct {
+	readers atomic.Int32
+	free    func()
+}
+
+func newHold(free func()) *hold {
+	h := &hold{free: free}
+	h.readers.Store(1)
+	return h
+}
+
+func (h *hold) retain() { h.readers.Add(1) }
+
+func (h *hold) release() {
+	if h.readers.Add(-1) == 0 && h.free != nil {
+		h.free()
+	}
+}
+
+// deliver is the journey.
+func (d *Dispatcher) deliver(ctx context.Context, dl *delivery) (Outcome, error) {
+	place, from, err := d.producer.Place(ctx, dl.topic, dl.record.Key)
+	if err != nil {
+		return "", fmt.Errorf("%w: choose a partition: %w", ErrNotStored, err)
+	}
+	forgotten, err := d.findForgotten(ctx, dl, place, from)
+	switch {
+	case err != nil:
+		return "", err
+	case forgotten:
+		return Duplicate, nil
+	}
+	claim, verdict, claimedAt, err := d.claim(ctx, event.Claim{
+		Key: dl.claimKey, Token: d.token(), Replica: d.opts.Replica, Place: place, FromOffset: from, Queue: d.queueToAsk(dl),
+	}, !dl.spooled)
+	if err != nil {
+		return "", err
+	}
+	if verdict == event.Delivered {
+		return Duplicate, nil
+	}
+	found, err := d.settleDoubts(ctx, claim, verdict, dl)
+	switch {
+	case err != nil:
+		return "", err
+	case found:
+		return Duplicate, nil
+	}
+	if err := d.mayProduce(claim, dl); err != nil {
+		d.giveBack(claim)
+		return "", err
+	}
+	return d.produce(ctx, claim, claimedAt, dl)
+}
+
+// clockMargin is what the clocks of the platform, the gateways and the brokers
+// are trusted not to differ by. Reading a little too much back does no harm.
+const clockMargin = time.Hour
+
+// readBackFrom is the time from which on Kafka is read back for an event that is
+// older than the store's memory. A callback as old as that is not fresh, and
+// does not get here.
+func (d *Dispatcher) readBackFrom(in Inbound) time.Time {
+	remembered := d.opts.Now().Add(clockMargin - d.opts.Terms.Keep)
+	if in.Origin == Callback || in.Event.Created.After(remembered) {
+		return time.Time{}
+	}
+	return in.Event.Created.Add(-clockMargin)
+}
+
+// findForgotten looks in Kafka for an event that the store may have forgotten.
+// It does so ahead of the claim, whose lease is too short for a long read; what
+// is written between the two is looked at under the claim.
+func (d *Dispatcher) findForgotten(ctx context.Context, dl *delivery, place event.Place, from int64) (bool, error) {
+	if dl.since.IsZero() {
+		return false, nil
+	}
+	_, found, err := d.producer.FindSince(ctx, place, dl.since, dl.identity)
+	if err != nil {
+		return false, fmt.Errorf("%w: read the partition back: %w", ErrUnknown, err)
+	}
+	if dl.doubt == nil {
+		dl.doubt = &doubt{Place: place, FromOffset: from}
+	}
+	return found, nil
+}
+
+// queueToAsk is the queue that a new event may have to stand in. A spooled one
+// has had its turn.
+func (d *Dispatcher) queueToAsk(dl *delivery) string {
+	if dl.spooled || d.opts.Queues == nil {
+		return ""
+	}
+	return dl.queue
+}
+
+// mayProduce is false for what belongs in the spool, given that there is one.
+// What comes from there is what finds out whether a partition is back.
+func (d *Dispatcher) mayProduce(c event.Claim, dl *delivery) error {
+	switch {
+	case dl.spooled || d.spooler == nil:
+		return nil
+	case c.Queued:
+		return errBehind
+	case d.producer.Failing(c.Place):
+		return fmt.Errorf("%w: the partition takes no records at the moment", ErrNotStored)
+	}
+	return nil
+}
+
+// token names this attempt.
+func (d *Dispatcher) token() string {
+	return d.instance + "-" + strconv.FormatUint(d.attempts.Add(1), 36)
+}
+
+// Waits between looks at a claim that somebody else holds.
+const (
+	firstLook = 5 * time.Millisecond
+	lastLook  = 200 * time.Millisecond
+)
+
+// claim asks until the claim is ours or the event is delivered; without patience
+// it asks once. The time it returns is one at which the lease had not begun yet.
+func (d *Dispatcher) claim(ctx context.Context, c event.Claim, patient bool) (event.Claim, event.Verdict, time.Time, error) {
+	busy := false
+	for wait := firstLook; ; wait = min(2*wait, lastLook) {
+		asked := d.opts.Now()
+		got, verdict, err := d.store.Claim(ctx, c, d.opts.Terms)
+		switch {
+		case err != nil && busy && ctx.Err() != nil:
+			return got, verdict, asked, ErrInFlight
+		case err != nil:
+			if ctx.Err() == nil && d.hasAlternative() {
+				d.outage.storeFailed(err)
+			}
+			d.giveBack(c) // it may have been granted all the same
+			return got, verdict, asked, fmt.Errorf("%w: claim: %w", ErrStore, err)
+		case verdict != event.Busy:
+			return got, verdict, asked, nil
+		case !patient:
+			return got, verdict, asked, ErrInFlight
+		}
+		busy = true
+		select {
+		case <-ctx.Done():
+			return got, verdict, asked, ErrInFlight
+		case <-time.After(wait):
+		}
+	}
+}
+
+// settleDoubts looks in Kafka for what an earlier attempt may have produced:
+// the owner that the claim was inherited from, or the one that spooled it.
+func (d *Dispatcher) settleDoubts(ctx context.Context, c event.Claim, v event.Verdict, dl *delivery) (found bool, err error) {
+	if v == event.Inherited {
+		dl.doubt = &doubt{Place: c.Place, FromOffset: c.FromOffset}
+	} else if dl.doubt == nil {
+		return false, nil
+	} else if d.opts.Now().Before(dl.doubt.Over) {
+		d.giveBack(c)
+		return false, fmt.Errorf("%w: an earlier attempt may still arrive", ErrUnknown)
+	}
+	d.metrics.inherited.Inc()
+	offset, found, err := d.producer.Find(ctx, dl.doubt.Place, dl.doubt.FromOffset, dl.identity)
+	if err != nil {
+		d.giveBack(c) // this attempt has produced nothing
+		return false, fmt.Errorf("%w: read the partition back: %w", ErrUnknown, err)
+	}
+	if found {
+		d.confirm(c, offset)
+	}
+	dl.doubt = nil
+	return found, nil
+}
