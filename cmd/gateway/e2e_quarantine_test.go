@@ -178,9 +178,13 @@ func TestReplayRefusesForgedRecords(t *testing.T) {
 
 	entries := s.list(t, s.environ())
 	require.Len(t, entries, 7)
-	for i, e := range entries {
-		require.Equal(t, i == 0, e.Authentic)
+	authentic := 0
+	for _, e := range entries {
+		if e.Authentic {
+			authentic++
+		}
 	}
+	require.Equal(t, 1, authentic)
 	listed := s.runQuarantine(t, s.environ(), "list")
 	require.NotContains(t, listed.out, "\x1b")
 	require.Len(t, lines(listed.out), 1+len(entries))

@@ -60,7 +60,11 @@ func TestSecondSignal(t *testing.T) {
 	p := startProcess(t, s.environ())
 	g := &gateway{program: p, stack: s, url: "http://" + p.await(t, p.err, 1, `"listener":"public","address":"([^"]+)"`)[1]}
 	g.begin(t, 70<<10)
-	p.await(t, p.err, 1, `"msg":"listening".*"admin"`)
+	g.admin = "http://" + p.await(t, p.err, 1, `"listener":"admin","address":"([^"]+)"`)[1]
+	require.Eventually(t, func() bool { // the request has begun
+		body := g.get("/metrics").body
+		return strings.Contains(body, "\ngateway_body_bytes ") && !strings.Contains(body, "\ngateway_body_bytes 0\n")
+	}, patience, 10*time.Millisecond)
 	p.signal()
 	p.await(t, p.err, 1, `"msg":"stopping`)
 	require.Eventually(t, func() bool { // the first one is forgotten at once, but not in no time

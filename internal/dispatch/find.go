@@ -62,8 +62,10 @@ func (k *Kafka) FindSince(ctx context.Context, at event.Place, since time.Time, 
 	return k.Find(ctx, at, from, headers)
 }
 
-// logEnd is where the leader's log ends.
+// logEnd is where the leader's log ends. It wants fresh metadata: what is cached
+// may be of before the leader moved.
 func (k *Kafka) logEnd(ctx context.Context, at event.Place) (int64, error) {
+	k.refresh()
 	return k.leaderOffset(ctx, kafka.LastOffset, at)
 }
 
@@ -71,7 +73,7 @@ func (k *Kafka) logEnd(ctx context.Context, at event.Place) (int64, error) {
 // leader answers or the context ends. It is negative where all records are older.
 func (k *Kafka) leaderOffset(ctx context.Context, timestamp int64, at event.Place) (int64, error) {
 	for backoff := firstBackoff; ; backoff = min(2*backoff, lastBackoff) {
-		offset, err := k.askOffset(ctx, debugger, timestamp, at)
+		offset, err := k.askLeader(ctx, timestamp, at)
 		if err == nil {
 			return offset, nil
 		}
@@ -98,7 +100,7 @@ func (k *Kafka) fetch(ctx context.Context, at event.Place, offset int64) (*kafka
 		}
 		if errors.Is(err, kafka.OffsetOutOfRange) {
 			// The broker does not say here where the partition begins.
-			if first, askErr := k.askOffset(ctx, consumer, kafka.FirstOffset, at); askErr == nil {
+			if first, askErr := k.askOffset(ctx, consumer, kafka.FirstOffset, anyEpoch, at); askErr == nil {
 				offset = first
 			}
 		}

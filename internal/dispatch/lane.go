@@ -23,6 +23,8 @@ type lane struct {
 	next  atomic.Int64 // no record to come precedes this offset; -1: unknown
 	ill   atomic.Int64 // when the last attempt failed, in Unix nanoseconds; 0: it did not
 
+	epoch atomic.Int32 // the newest of its leaders that was seen
+
 	mu      sync.Mutex
 	queue   []*entry
 	writing bool
@@ -51,6 +53,19 @@ func newLane(k *Kafka, place event.Place) *lane {
 	l := &lane{kafka: k, place: place}
 	l.next.Store(-1)
 	return l
+}
+
+// sawEpoch notes an epoch of the leader, and returns the newest.
+func (l *lane) sawEpoch(epoch int32) int32 {
+	for {
+		newest := l.epoch.Load()
+		if newest >= epoch {
+			return newest
+		}
+		if l.epoch.CompareAndSwap(newest, epoch) {
+			return epoch
+		}
+	}
 }
 
 func (l *lane) end() int64 { return l.next.Load() }

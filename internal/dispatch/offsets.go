@@ -7,6 +7,7 @@ import (
 	"github.com/segmentio/kafka-go"
 	"github.com/segmentio/kafka-go/protocol"
 	"github.com/segmentio/kafka-go/protocol/listoffsets"
+	"github.com/segmentio/kafka-go/protocol/metadata"
 	"golang.org/x/sync/errgroup"
 
 	"awareid-gateway/internal/event"
@@ -30,12 +31,14 @@ const (
 	consumer = -1
 	// debugger is told of what the leader has, replicated or not.
 	debugger = -2
+	// anyEpoch fences nothing.
+	anyEpoch = -1
 )
 
-func (k *Kafka) askOffsets(ctx context.Context, replica int32, timestamp int64, places []event.Place) (map[event.Place]int64, error) {
+func (k *Kafka) askOffsets(ctx context.Context, replica int32, timestamp int64, epoch int32, places []event.Place) (map[event.Place]int64, error) {
 	request := &offsetsRequest{ReplicaID: replica}
 	for _, at := range places {
-		request.add(at, timestamp)
+		request.add(at, timestamp, epoch)
 	}
 	client := k.clientFor(places[0].Topic)
 	answer, err := client.Transport.RoundTrip(ctx, client.Addr, request)
@@ -53,8 +56,8 @@ func (k *Kafka) askOffsets(ctx context.Context, replica int32, timestamp int64, 
 	return offsets, nil
 }
 
-func (r *offsetsRequest) add(at event.Place, timestamp int64) {
-	partition := listoffsets.RequestPartition{Partition: int32(at.Partition), CurrentLeaderEpoch: -1, Timestamp: timestamp}
+func (r *offsetsRequest) add(at event.Place, timestamp int64, epoch int32) {
+	partition := listoffsets.RequestPartition{Partition: int32(at.Partition), CurrentLeaderEpoch: epoch, Timestamp: timestamp}
 	for i := range r.Topics {
 		if r.Topics[i].Topic == at.Topic {
 			r.Topics[i].Partitions = append(r.Topics[i].Partitions, partition)
@@ -77,7 +80,7 @@ func (k *Kafka) askEnds(ctx context.Context, topics []kafka.Topic) (map[event.Pl
 	group, ctx := errgroup.WithContext(ctx)
 	for _, places := range led {
 		group.Go(func() error {
-			offsets, err := k.askOffsets(ctx, consumer, kafka.LastOffset, places)
+			offsets, err := k.askOffsets(ctx, consumer, kafka.LastOffset, anyEpoch, places)
 			answers <- offsets
 			return err
 		})
@@ -97,8 +100,8 @@ func (k *Kafka) askEnds(ctx context.Context, topics []kafka.Topic) (map[event.Pl
 }
 
 // askOffset asks for one offset of one partition.
-func (k *Kafka) askOffset(ctx context.Context, replica int32, timestamp int64, at event.Place) (int64, error) {
-	offsets, err := k.askOffsets(ctx, replica, timestamp, []event.Place{at})
+func (k *Kafka) askOffset(ctx context.Context, replica int32, timestamp int64, epoch int32, at event.Place) (int64, error) {
+	offsets, err := k.askOffsets(ctx, replica, timestamp, epoch, []event.Place{at})
 	if err != nil {
 		return 0, err
 	}
@@ -107,4 +110,45 @@ func (k *Kafka) askOffset(ctx context.Context, replica int32, timestamp int64, a
 		return 0, fmt.Errorf("the leader of %s/%d does not say", at.Topic, at.Partition)
 	}
 	return offset, nil
+}
+
+// askLeader asks the leader, and nobody else, for an offset in all of its log.
+// The broker keeps only consumers to the leader: the debugger is told by any
+// replica. So the request names the leader's epoch, which comes from the same metadata as the broker it
+// goes to. One that is in another epoch, the former leader for one, refuses.
+func (k *Kafka) askLeader(ctx context.Context, timestamp int64, at event.Place) (int64, error) {
+	epoch, err := k.leaderEpoch(ctx, at)
+	if err != nil {
+		return 0, err
+	}
+	if newest := k.lane(at).sawEpoch(epoch); epoch < newest {
+		return 0, fmt.Errorf("the metadata of %s/%d is of epoch %d, and there was %d", at.Topic, at.Partition, epoch, newest)
+	}
+	if _, err := k.askOffset(ctx, consumer, kafka.LastOffset, epoch, at); err != nil {
+		return 0, err // it is not the leader
+	}
+	offset, err := k.askOffset(ctx, debugger, timestamp, epoch, at)
+	if err != nil {
+		return 0, err
+	}
+	if _, err := k.askOffset(ctx, consumer, kafka.LastOffset, epoch, at); err != nil {
+		return 0, err // nor was it all the time
+	}
+	return offset, nil
+}
+
+func (k *Kafka) leaderEpoch(ctx context.Context, at event.Place) (int32, error) {
+	client := k.clientFor(at.Topic)
+	answer, err := client.Transport.RoundTrip(ctx, client.Addr, &metadata.Request{TopicNames: []string{at.Topic}})
+	if err != nil {
+		return 0, err
+	}
+	for _, topic := range answer.(*metadata.Response).Topics {
+		for _, p := range topic.Partitions {
+			if topic.Name == at.Topic && int(p.PartitionIndex) == at.Partition && p.ErrorCode == 0 {
+				return p.LeaderEpoch, nil
+			}
+		}
+	}
+	return 0, fmt.Errorf("%s/%d has no leader", at.Topic, at.Partition)
 }

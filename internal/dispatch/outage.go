@@ -13,6 +13,9 @@ const (
 	// returnGrace is how long a store that is back is not used for new events:
 	// until every replica has seen it, and told it what waits in its spool.
 	returnGrace = 2 * time.Second
+	// probeTimeout is short of returnGrace, so that all replicas notice a return
+	// within each other's grace.
+	probeTimeout = 500 * time.Millisecond
 )
 
 // outage knows whether the store is away, so that nobody waits for it in vain.
@@ -72,9 +75,7 @@ func (o *outage) probe() {
 }
 
 func (o *outage) returned() bool {
-	ctx, cancel := context.WithTimeout(o.ctx, releaseTimeout)
-	defer cancel()
-	if o.ping(ctx) != nil || o.back(ctx) != nil {
+	if !o.answers() {
 		return false
 	}
 	select {
@@ -82,7 +83,19 @@ func (o *outage) returned() bool {
 		return false
 	case <-time.After(returnGrace):
 	}
-	return o.ping(ctx) == nil && o.back(ctx) == nil
+	return o.answers()
+}
+
+// answers says that the store is there, and has been told what it missed.
+func (o *outage) answers() bool {
+	ctx, cancel := context.WithTimeout(o.ctx, probeTimeout)
+	defer cancel()
+	if o.ping(ctx) != nil {
+		return false
+	}
+	telling, cancel := context.WithTimeout(o.ctx, releaseTimeout)
+	defer cancel()
+	return o.back(telling) == nil
 }
 
 // awaitStore returns when the store is up.

@@ -15,7 +15,7 @@ import (
 
 // ReadQuarantine calls each for every record that the quarantine topic holds at
 // the time of the call, from its beginning on, one at a time: those of a
-// partition in their order, those of several by the times of the records. It
+// partition in their order, those of several by when their bodies came. It
 // holds no more than one fetch of each partition in memory. An error of each
 // ends it and is returned as it is. The topic must be one of the options; the
 // producer need not be started.
@@ -85,7 +85,7 @@ func (k *Kafka) oldest(ctx context.Context, cursors []*cursor) (*cursor, error) 
 		if err := k.fill(ctx, c); err != nil {
 			return nil, err
 		}
-		if len(c.waiting) > 0 && (first == nil || c.waiting[0].Time.Before(first.waiting[0].Time)) {
+		if len(c.waiting) > 0 && (first == nil || c.waiting[0].before(first.waiting[0])) {
 			first = c
 		}
 	}

@@ -34,6 +34,23 @@ func (s Sealed) Webhook() string { return s.header(headerWebhook) }
 // Reason is why the record claims to be in quarantine.
 func (s Sealed) Reason() Reason { return Reason(s.header(headerReason)) }
 
+// before orders records by when their bodies came, then by their own time.
+func (s Sealed) before(t Sealed) bool {
+	if a, b := s.received(), t.received(); !a.Equal(b) {
+		return a.Before(b)
+	}
+	return s.Time.Before(t.Time)
+}
+
+// received is when the body came, as the record claims; a record's own time has
+// only milliseconds.
+func (s Sealed) received() time.Time {
+	if at, err := time.Parse(time.RFC3339Nano, s.header(headerReceivedAt)); err == nil {
+		return at
+	}
+	return s.Time
+}
+
 func (s Sealed) header(key string) string {
 	for _, h := range s.Headers {
 		if h.Key == key {

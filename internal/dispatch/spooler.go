@@ -3,6 +3,7 @@ package dispatch
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"sync"
 	"time"
@@ -17,7 +18,7 @@ import (
 // of them wait in spools.
 type Queues interface {
 	Enqueue(ctx context.Context, tickets []event.Ticket, keep time.Duration) error
-	First(ctx context.Context, tickets []event.Ticket) ([]bool, error)
+	Heads(ctx context.Context, queues []string) ([]string, error)
 	Dequeue(ctx context.Context, tickets []event.Ticket) error
 }
 
@@ -53,9 +54,11 @@ type spooler struct {
 	unread      int                     // entries of an earlier run whose queue is not known yet
 	chains      map[string][]*parcel    // the window, by queue
 	unpublished map[string]event.Ticket // that the store has not heard of, by id
+	tickets     map[string]struct{}     // of what is in here
 	keys        map[string]bool         // claims of what is in here: true once it is on disk
 
 	workers sync.WaitGroup
+	appends sync.WaitGroup
 	stop    context.CancelFunc
 	ended   chan struct{}
 }
@@ -67,7 +70,7 @@ func newSpooler(log *spool.Log, queues Queues, out *outage, logger *slog.Logger,
 		entries: semaphore.NewWeighted(windowEntries),
 		bytes:   semaphore.NewWeighted(windowBytes),
 		waiting: map[string]int{}, chains: map[string][]*parcel{},
-		unpublished: map[string]event.Ticket{}, keys: map[string]bool{},
+		unpublished: map[string]event.Ticket{}, keys: map[string]bool{}, tickets: map[string]struct{}{},
 		unread: log.Pending(), ended: make(chan struct{}),
 	}
 }
@@ -97,13 +100,27 @@ func (s *spooler) put(ctx context.Context, p *parcel) error {
 	if err != nil || s.announce(p) {
 		return err
 	}
-	_, err = s.log.Append(ctx, body)
-	s.announced(p, err)
-	if err != nil {
+	if err := s.append(ctx, p, body); err != nil {
 		return err
 	}
-	s.publish(ctx, p.Ticket)
-	return nil
+	return s.publish(ctx, p.Ticket)
+}
+
+// append waits for the disk until the context ends. An entry that is written
+// after that is delivered all the same.
+func (s *spooler) append(ctx context.Context, p *parcel, body []byte) error {
+	written := make(chan error, 1)
+	s.appends.Go(func() {
+		_, err := s.log.Append(context.WithoutCancel(ctx), body)
+		s.announced(p, err)
+		written <- err
+	})
+	select {
+	case err := <-written:
+		return err
+	case <-ctx.Done():
+		return fmt.Errorf("wait for the spool's disk: %w", ctx.Err())
+	}
 }
 
 // announce makes later events of the operation wait, and reports whether the
@@ -115,6 +132,7 @@ func (s *spooler) announce(p *parcel) (there bool) {
 		return true
 	}
 	s.keys[p.ClaimKey] = false
+	s.tickets[p.Ticket.ID] = struct{}{}
 	s.expect(p.Ticket.Queue, 1)
 	return false
 }
@@ -127,6 +145,7 @@ func (s *spooler) announced(p *parcel, err error) {
 	if err != nil {
 		s.expect(p.Ticket.Queue, -1)
 		delete(s.keys, p.ClaimKey)
+		delete(s.tickets, p.Ticket.ID)
 	} else if _, here := s.keys[p.ClaimKey]; here {
 		s.keys[p.ClaimKey] = true
 	}
@@ -142,21 +161,31 @@ func (s *spooler) expect(queue string, change int) {
 	}
 }
 
-// publish tells the store of a ticket, now or when it is back.
-func (s *spooler) publish(ctx context.Context, t event.Ticket) {
+// publish tells the store of a ticket, or notes that it is to be told when it is
+// back. Where a store that is there could not be told, that is an error: the
+// sender must not go on to the operation's next event, which another replica
+// might then deliver first.
+func (s *spooler) publish(ctx context.Context, t event.Ticket) error {
 	if s.queues == nil || t.Queue == "" {
-		return
-	}
-	if !s.outage.storeIsDown() {
-		err := s.queues.Enqueue(ctx, []event.Ticket{t}, queueKeep)
-		if err == nil {
-			return
-		}
-		s.outage.storeFailed(err)
+		return nil
 	}
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	s.unpublished[t.ID] = t
+	s.mu.Unlock()
+	if s.outage.storeIsDown() {
+		return nil
+	}
+	if err := s.queues.Enqueue(ctx, []event.Ticket{t}, queueKeep); err != nil {
+		s.outage.storeFailed(err)
+		return fmt.Errorf("tell the other replicas: %w", err)
+	}
+	s.mu.Lock()
+	delete(s.unpublished, t.ID)
+	s.mu.Unlock()
+	if !s.isMine(t.ID) { // delivered meanwhile: nobody stands behind the ticket
+		return s.queues.Dequeue(ctx, []event.Ticket{t})
+	}
+	return nil
 }
 
 // publishAll tells a store that is back of every ticket it has missed.
@@ -227,6 +256,7 @@ func (s *spooler) admit(ctx context.Context, p *parcel) {
 			s.waiting[queue]++
 		}
 		s.keys[p.ClaimKey] = true
+		s.tickets[p.Ticket.ID] = struct{}{}
 	}
 	if queue == "" {
 		queue = "#" + p.ClaimKey // a queue of its own
@@ -306,25 +336,41 @@ func (s *spooler) awaitTurn(ctx context.Context, p *parcel) error {
 	}
 	tickets := []event.Ticket{p.Ticket}
 	if err := s.queues.Enqueue(ctx, tickets, queueKeep); err != nil {
-		s.outage.storeFailed(err)
+		s.storeFailed(ctx, err)
 		return err
 	}
-	first, err := s.queues.First(ctx, tickets)
+	heads, err := s.queues.Heads(ctx, []string{p.Ticket.Queue})
 	switch {
 	case err != nil:
-		s.outage.storeFailed(err)
+		s.storeFailed(ctx, err)
 		return err
-	case !first[0]:
+	case heads[0] != "" && !s.isMine(heads[0]):
 		return errNotFirst
 	}
 	return nil
+}
+
+// isMine recognizes the tickets of this replica, whose own order is that of the
+// spool.
+func (s *spooler) isMine(ticket string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, mine := s.tickets[ticket]
+	return mine
+}
+
+// storeFailed notes an error of the store, unless it comes of our own end.
+func (s *spooler) storeFailed(ctx context.Context, err error) {
+	if ctx.Err() == nil {
+		s.outage.storeFailed(err)
+	}
 }
 
 // finish lets those behind the entry go ahead, and forgets it.
 func (s *spooler) finish(ctx context.Context, p *parcel) error {
 	if s.queues != nil && p.Ticket.Queue != "" {
 		if err := s.queues.Dequeue(ctx, []event.Ticket{p.Ticket}); err != nil {
-			s.outage.storeFailed(err)
+			s.storeFailed(ctx, err)
 			return err
 		}
 	}
@@ -342,6 +388,7 @@ func (s *spooler) forget(p *parcel) {
 	defer s.mu.Unlock()
 	s.expect(p.Ticket.Queue, -1)
 	delete(s.unpublished, p.Ticket.ID)
+	delete(s.tickets, p.Ticket.ID)
 	delete(s.keys, p.ClaimKey)
 }
 
@@ -350,4 +397,5 @@ func (s *spooler) close() {
 	s.stop()
 	<-s.ended
 	s.workers.Wait()
+	s.appends.Wait()
 }

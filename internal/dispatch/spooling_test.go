@@ -130,6 +130,22 @@ func TestKafkaAwaySpoolsAndDrainsInOrder(t *testing.T) {
 	require.Equal(t, dispatch.Duplicate, r.post(t, of("op", "3")))
 }
 
+// The order of a replica's own events is that of its spool, whatever the times
+// of their tickets: requests can reach the disk in another order than they came.
+func TestTicketsOfOneReplicaDoNotHoldEachOtherUp(t *testing.T) {
+	w := newWorld(t)
+	r := w.replica(t, t.TempDir())
+	w.refuse.Store(true)
+	first, second := of("op", "1"), of("op", "2")
+	second.ReceivedAt = first.ReceivedAt.Add(-time.Hour)
+	require.Equal(t, dispatch.Spooled, r.post(t, first))
+	require.Equal(t, dispatch.Spooled, r.post(t, second))
+	w.refuse.Store(false)
+	r.drained(t)
+	require.Equal(t, []string{"1", "2"}, w.ids(t, 2))
+	require.Equal(t, dispatch.Accepted, r.post(t, of("op", "3")), "no ticket is left behind")
+}
+
 func TestLaterEventsWaitBehindAnotherReplicasSpool(t *testing.T) {
 	w := newWorld(t)
 	dir := t.TempDir()

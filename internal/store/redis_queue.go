@@ -31,24 +31,26 @@ func (r *Redis) Enqueue(ctx context.Context, tickets []event.Ticket, keep time.D
 	return nil
 }
 
-// First reports for each ticket, at the same index, whether no other stands
-// ahead of it, in one round trip.
-func (r *Redis) First(ctx context.Context, tickets []event.Ticket) ([]bool, error) {
-	heads := make([]*redis.StringSliceCmd, len(tickets))
+// Heads returns for each queue, at the same index, the id of the ticket that
+// stands first, "" for none, in one round trip.
+func (r *Redis) Heads(ctx context.Context, queues []string) ([]string, error) {
+	answers := make([]*redis.StringSliceCmd, len(queues))
 	_, err := r.client.Pipelined(ctx, func(p redis.Pipeliner) error {
-		for i, t := range tickets {
-			heads[i] = p.ZRange(ctx, r.queues+t.Queue, 0, 0)
+		for i, queue := range queues {
+			answers[i] = p.ZRange(ctx, r.queues+queue, 0, 0)
 		}
 		return nil
 	})
 	if err != nil {
 		return nil, fmt.Errorf("look at queues in Redis: %w", err)
 	}
-	first := make([]bool, len(tickets))
-	for i, head := range heads {
-		first[i] = len(head.Val()) == 0 || head.Val()[0] == tickets[i].ID
+	heads := make([]string, len(queues))
+	for i, answer := range answers {
+		if ids := answer.Val(); len(ids) > 0 {
+			heads[i] = ids[0]
+		}
 	}
-	return first, nil
+	return heads, nil
 }
 
 // Dequeue takes tickets out of their queues, in one round trip.

@@ -35,16 +35,16 @@ func TestQueues(t *testing.T) {
 	require.True(t, queued("2"))
 	require.NoError(t, redis.Enqueue(ctx, []event.Ticket{early}, keep))
 	for range 2 { // enqueued twice, it keeps its place
-		first, err := redis.First(ctx, []event.Ticket{early, late, elsewhere})
+		heads, err := redis.Heads(ctx, []string{"w/op", "w/other", "w/none"})
 		require.NoError(t, err)
-		require.Equal(t, []bool{true, false, true}, first)
+		require.Equal(t, []string{"a", "c", ""}, heads)
 		require.NoError(t, redis.Enqueue(ctx, []event.Ticket{ticket("a", time.Hour), late}, keep))
 	}
 
 	require.NoError(t, redis.Dequeue(ctx, []event.Ticket{early, elsewhere}))
-	first, err := redis.First(ctx, []event.Ticket{late})
+	heads, err := redis.Heads(ctx, []string{"w/op"})
 	require.NoError(t, err)
-	require.Equal(t, []bool{true}, first)
+	require.Equal(t, []string{"b"}, heads)
 	require.NoError(t, redis.Dequeue(ctx, []event.Ticket{late}))
 	require.False(t, queued("3"))
 
