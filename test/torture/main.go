@@ -18,6 +18,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/signal"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -31,7 +32,7 @@ type options struct {
 	length         time.Duration
 	seed           uint64
 	emptyRedis     bool
-	only           string
+	faults         *regexp.Regexp // the names of those that happen; nil: all
 	keep           bool
 	once           bool   // no repeats
 	gateway        string // a binary to use
@@ -44,7 +45,10 @@ func main() {
 	flag.Uint64Var(&o.seed, "seed", uint64(env("SEED", int(time.Now().Unix()))), "of all that is random; also SEED")
 	flag.DurationVar(&o.length, "length", 15*time.Second, "how long a round sends")
 	flag.BoolVar(&o.emptyRedis, "empty-redis", false, "Redis may also come back empty")
-	flag.StringVar(&o.only, "only", "", "faults whose name contains this, and no others")
+	flag.Func("faults", "a regular expression: no other faults happen", func(text string) (err error) {
+		o.faults, err = regexp.Compile(text)
+		return err
+	})
 	flag.BoolVar(&o.keep, "keep", false, "keep logs and data in any case")
 	flag.BoolVar(&o.once, "no-repeats", false, "the sender repeats only what was not acknowledged")
 	flag.StringVar(&o.gateway, "gateway", "", "the gateway's binary; built from this tree where empty")
@@ -105,7 +109,9 @@ func run(o options) int {
 }
 
 func (t *torture) kinds() []fault {
-	return slices.DeleteFunc(faultKinds(t.emptyRedis), func(f fault) bool { return !strings.Contains(f.name, t.only) })
+	return slices.DeleteFunc(faultKinds(t.emptyRedis), func(f fault) bool {
+		return t.faults != nil && !t.faults.MatchString(f.name)
+	})
 }
 
 func (t *torture) say(format string, args ...any) {
