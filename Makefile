@@ -11,7 +11,7 @@ GOFLAGS_BUILD := -trimpath -ldflags "-s -w -X main.version=$(VERSION)"
 # The race detector needs a C compiler. Without one the tests run without it.
 RACE := $(shell command -v $$(go env CC) >/dev/null 2>&1 && echo -race)
 
-.PHONY: help run build test test-real lint fuzz bench docker clean
+.PHONY: help run build test test-real torture lint fuzz bench docker clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,6 +28,9 @@ test: ## every test that needs nothing but Go
 
 test-real: ## the same against a real Redis and a real Kafka, see test/README.md
 	test/real.sh go test $(RACE) -count=1 -tags integration ./cmd/... ./internal/store/...
+
+torture: ## kill and suspend everything at random, and look whether a promise breaks; ROUNDS, EVENTS, SEED
+	go run ./test/torture
 
 lint: ## formatting and vet
 	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo "run gofmt -w on these"; exit 1; }
