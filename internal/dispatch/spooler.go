@@ -34,6 +34,8 @@ const (
 	drainTimeout = 30 * time.Second
 	// publishBatch bounds one round trip of tickets.
 	publishBatch = 512
+	// publishTimeout is what an event waits for a store that seems to be away.
+	publishTimeout = 250 * time.Millisecond
 )
 
 // spooler keeps deliveries on disk that cannot be settled now, and delivers
@@ -172,10 +174,16 @@ func (s *spooler) publish(ctx context.Context, t event.Ticket) error {
 	s.mu.Lock()
 	s.unpublished[t.ID] = t
 	s.mu.Unlock()
-	if s.outage.storeIsDown() {
-		return nil
+	away := s.outage.storeIsDown()
+	if away { // as far as is known; it may be back, and others may use it already
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, publishTimeout)
+		defer cancel()
 	}
-	if err := s.queues.Enqueue(ctx, []event.Ticket{t}, queueKeep); err != nil {
+	switch err := s.queues.Enqueue(ctx, []event.Ticket{t}, queueKeep); {
+	case err != nil && away:
+		return nil
+	case err != nil:
 		s.outage.storeFailed(err)
 		return fmt.Errorf("tell the other replicas: %w", err)
 	}
