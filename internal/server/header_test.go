@@ -55,7 +55,7 @@ func TestTheTargetMayBeAbsolute(t *testing.T) {
 func TestASenderThatIsStillWritingSeesItsAnswer(t *testing.T) {
 	g := newBackend(t).serve(t)
 	for range 10 {
-		body := strings.NewReader(strings.Repeat("x", 3<<20))
+		body := strings.NewReader(strings.Repeat("x", 2<<20))
 		response, err := http.Post("http://"+g.address+server.Path, "", body)
 		require.NoError(t, err)
 		require.Equal(t, 413, response.StatusCode)

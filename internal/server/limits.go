@@ -100,8 +100,8 @@ func (c *countedConn) linger() { c.lingering.Store(true) }
 // How much is read and dropped, and for how long, of what a peer still sends
 // after it was turned away.
 const (
-	lingerBytes = 1 << 20
-	lingerTime  = 500 * time.Millisecond
+	lingerBytes = 16 << 20
+	lingerTime  = 2 * time.Second
 )
 
 // Close closes the connection; it may be called repeatedly.
