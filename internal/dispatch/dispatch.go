@@ -20,8 +20,11 @@
 // time-out after it was made, so it reads after the last write.
 // Within an attempt a batch is resent unchanged under a producer id and
 // sequence (KIP-98), so the broker stores it once however often it arrives.
-// A claim is given back only when Kafka certainly does not have the record; an
-// unknown outcome stays claimed.
+// Reading back goes to the end of the leader's log and waits until all in-sync
+// replicas have it: what timed out for want of replicas may yet come to stay. A
+// claim is given back only when its owner's attempt certainly stored nothing;
+// an unknown outcome stays claimed, and an inherited claim that is given back
+// keeps its record, for the first owner's outcome is still to be found out.
 //
 // # The spool
 //
