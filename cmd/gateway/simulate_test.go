@@ -53,7 +53,7 @@ func TestSimulate(t *testing.T) {
 func TestSimulateJSON(t *testing.T) {
 	t.Parallel()
 	s := newStack(t)
-	g := s.serve(t)
+	g := s.serve(t, "SPOOL_DIR=none")
 	r := runToEnd(t, secretOf(s), "simulate", "--addr=127.0.0.1:0", "--target="+g.url+server.Path, "--count=10", "--rate=0", "--json")
 	require.Equal(t, exitOK, r.code, r.out+r.err)
 	printed := lines(r.out)
@@ -75,7 +75,7 @@ func TestSimulateJSON(t *testing.T) {
 func TestSimulateFails(t *testing.T) {
 	t.Parallel()
 	s := newStack(t)
-	g := s.serve(t)
+	g := s.serve(t, "SPOOL_DIR=none")
 	target := "--target=" + g.url + server.Path
 	wrong := []string{"AWAREID_WEBHOOK_ID=" + s.hook.ID, "AWAREID_WEBHOOK_SECRETS=" + newDevWebhook().Secret}
 	for _, test := range []struct {
@@ -120,7 +120,8 @@ func TestSimulateRegistration(t *testing.T) {
 	hook := s.call(t, base, http.MethodPost, "/webhook/registration", token["access_token"].(string), registration)
 	s.hook = simulator.Webhook{ID: hook["webhookId"].(string), Secret: hook["secret"].(string)}
 
-	g := s.serve(t, "AWAREID_AUTH_HEADER_KEY=X-Auth", "AWAREID_AUTH_HEADER_VALUE=let-me-in")
+	// Without a spool, so that every event comes to an accepted: the platform retries.
+	g := s.serve(t, "SPOOL_DIR=none", "AWAREID_AUTH_HEADER_KEY=X-Auth", "AWAREID_AUTH_HEADER_VALUE=let-me-in")
 	open(g.url)
 	sums := platform.await(t, platform.out, 1, simulatedSums)
 	require.Equal(t, []string{s.hook.ID, "20"}, sums[1:3])
