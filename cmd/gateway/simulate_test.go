@@ -35,7 +35,7 @@ func TestSimulate(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := newStack(t)
-			g := s.serve(t, test.gateway...)
+			g := s.serve(t, append(test.gateway, "SPOOL_DIR=none")...)
 			r := runToEnd(t, append(secretOf(s), test.gateway...), append([]string{
 				"simulate", "--addr=127.0.0.1:0", "--target=" + g.url + server.Path, "--count=60", "--rate=0",
 			}, test.flags...)...)
