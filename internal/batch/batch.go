@@ -12,6 +12,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 )
 
 // Group collects items from concurrent callers and runs them together. Items
@@ -20,6 +21,8 @@ import (
 type Group[T, R any] struct {
 	max int
 	run func(ctx context.Context, items []T) ([]R, error)
+	// late gets what came of an item that nobody waits for any more; may be nil.
+	late func(item T, result R)
 
 	mu      sync.Mutex
 	waiting []*call[T, R]
@@ -29,6 +32,7 @@ type Group[T, R any] struct {
 type call[T, R any] struct {
 	ctx    context.Context
 	item   T
+	over   atomic.Bool   // the caller has given up, or will get the result
 	done   chan struct{} // closed once result and err are set
 	result R
 	err    error
@@ -43,12 +47,17 @@ func New[T, R any](max int, run func(ctx context.Context, items []T) ([]R, error
 	return &Group[T, R]{max: max, run: run}
 }
 
+// WhenLate lets a function know what came of each item that ran although its
+// caller had stopped waiting. It must be called before the first Do, and the
+// function must not block.
+func (g *Group[T, R]) WhenLate(late func(item T, result R)) { g.late = late }
+
 // Do runs item in a group and returns its result. An error of the run is told
 // to every caller of the group, as it is.
 //
 // When ctx ends first, Do returns its error without waiting any longer. An item
 // whose group has not started by then is left out; any other still runs, and
-// what came of it stays unknown to the caller.
+// what came of it only the function of WhenLate learns.
 func (g *Group[T, R]) Do(ctx context.Context, item T) (R, error) {
 	var none R
 	if err := ctx.Err(); err != nil {
@@ -62,8 +71,12 @@ func (g *Group[T, R]) Do(ctx context.Context, item T) (R, error) {
 	case <-c.done:
 		return c.result, c.err
 	case <-ctx.Done():
+	}
+	if c.over.CompareAndSwap(false, true) {
 		return none, ctx.Err()
 	}
+	<-c.done // it came in the same moment
+	return c.result, c.err
 }
 
 func (g *Group[T, R]) enqueue(c *call[T, R]) {
@@ -126,6 +139,10 @@ func (g *Group[T, R]) serve(calls []*call[T, R]) {
 		} else {
 			c.result = results[i]
 		}
+		waited := c.over.CompareAndSwap(false, true)
 		close(c.done)
+		if !waited && err == nil && g.late != nil {
+			g.late(c.item, c.result)
+		}
 	}
 }

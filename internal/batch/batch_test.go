@@ -110,6 +110,27 @@ func TestFailureIsToldToAllInTheGroupAndToNobodyElse(t *testing.T) {
 	})
 }
 
+func TestWhatNobodyWaitsForIsTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		gate := newGate()
+		g := batch.New(10, gate.run)
+		late := make(chan answer, 10)
+		g.WhenLate(func(item, result int) { late <- answer{result: result - item} })
+		ctx, cancel := context.WithCancel(t.Context())
+
+		gone, waiting := start(ctx, g, 1), start(t.Context(), g, 2)
+		<-gate.groups
+		cancel()
+		require.ErrorIs(t, (<-gone).err, context.Canceled)
+		gate.open <- nil
+		require.Equal(t, answer{result: 1}, <-late)
+		<-gate.groups
+		gate.open <- nil
+		require.Equal(t, answer{result: 4}, <-waiting)
+		require.Empty(t, late, "whoever got the result is not told twice")
+	})
+}
+
 func TestCancelledCallerStopsWaitingAndHarmsNobody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		gate := newGate()

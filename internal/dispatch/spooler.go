@@ -32,6 +32,9 @@ const (
 	drains = 128
 	// drainTimeout bounds one attempt at an entry.
 	drainTimeout = 30 * time.Second
+	// stopGrace is what an attempt at an entry gets when the drain is to end: one
+	// that is cut short would hold up the next for a lease.
+	stopGrace = 3 * time.Second
 	// publishBatch bounds one round trip of tickets.
 	publishBatch = 512
 	// publishTimeout is what an event waits for a store that seems to be away.
@@ -59,10 +62,12 @@ type spooler struct {
 	tickets     map[string]struct{}     // of what is in here
 	keys        map[string]bool         // claims of what is in here: true once it is on disk
 
-	workers sync.WaitGroup
-	appends sync.WaitGroup
-	stop    context.CancelFunc
-	ended   chan struct{}
+	workers  sync.WaitGroup
+	appends  sync.WaitGroup
+	stop     context.CancelFunc // nothing begins any more
+	attempts context.Context    // of what has begun
+	giveUp   context.CancelFunc
+	ended    chan struct{}
 }
 
 func newSpooler(log *spool.Log, queues Queues, out *outage, logger *slog.Logger, try func(context.Context, *parcel) error) *spooler {
@@ -79,7 +84,8 @@ func newSpooler(log *spool.Log, queues Queues, out *outage, logger *slog.Logger,
 
 // start begins to drain.
 func (s *spooler) start() {
-	ctx, stop := context.WithCancel(context.Background())
+	s.attempts, s.giveUp = context.WithCancel(context.Background())
+	ctx, stop := context.WithCancel(s.attempts)
 	s.stop = stop
 	go s.drain(ctx)
 }
@@ -224,7 +230,7 @@ func (s *spooler) someUnpublished() []event.Ticket {
 }
 
 // drain reads the spool from its beginning and gives each entry to the worker
-// of its queue.
+// of its queue, until ctx ends.
 func (s *spooler) drain(ctx context.Context) {
 	defer close(s.ended)
 	for {
@@ -326,7 +332,7 @@ func (s *spooler) attempt(ctx context.Context, p *parcel) error {
 		return err
 	}
 	defer s.slots.Release(1)
-	ctx, cancel := context.WithTimeout(ctx, drainTimeout)
+	ctx, cancel := context.WithTimeout(s.attempts, drainTimeout)
 	defer cancel()
 	if err := s.awaitTurn(ctx, p); err != nil {
 		return err
@@ -404,6 +410,8 @@ func (s *spooler) forget(p *parcel) {
 func (s *spooler) close() {
 	s.stop()
 	<-s.ended
+	defer time.AfterFunc(stopGrace, s.giveUp).Stop()
 	s.workers.Wait()
+	s.giveUp()
 	s.appends.Wait()
 }

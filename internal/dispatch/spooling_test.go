@@ -55,6 +55,9 @@ func (w *world) replica(t *testing.T, dir string, change ...func(*dispatch.Optio
 	require.NoError(t, err)
 	d := newDispatcher(t, redis, newProducer(t, w.cluster, 2), append([]func(*dispatch.Options){func(o *dispatch.Options) {
 		o.Spool, o.Queues, o.ProduceTimeout = log, redis, time.Second
+		// On a busy machine an outcome can stay unknown: the next attempt is then
+		// a lease and a wait away.
+		o.Terms.Lease, o.Terms.TakeoverWait = 3*time.Second, time.Second
 	}}, change...)...)
 	r := replica{dispatcher: d, spool: log, store: redis}
 	t.Cleanup(func() { r.stop(t) })
@@ -83,7 +86,7 @@ func (r replica) post(t *testing.T, in dispatch.Inbound) dispatch.Outcome {
 
 func (r replica) drained(t *testing.T) {
 	t.Helper()
-	require.Eventually(t, func() bool { return r.spool.Pending() == 0 }, 15*time.Second, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return r.spool.Pending() == 0 }, time.Minute, 10*time.Millisecond)
 }
 
 // of is an event of an operation.

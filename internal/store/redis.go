@@ -67,6 +67,7 @@ func OpenRedis(url, namespace string) (*Redis, error) {
 
 	r := &Redis{client: client, prefix: namespace + ":claim:", queues: namespace + ":queue:"}
 	r.claims = batch.New(maxClaims, r.claimAll)
+	r.claims.WhenLate(r.giveBack)
 	return r, nil
 }
 
@@ -96,8 +97,9 @@ func (r *Redis) Close() error {
 // A repeated call with the same token gets the same verdict until the event is
 // delivered, and then Delivered.
 //
-// It returns ErrInvalid, or the error of Redis or of ctx; then it is unknown
-// whether the claim was made.
+// It returns ErrInvalid, or the error of Redis; then it is unknown whether the
+// claim was made. After an error of ctx a claim that is made nevertheless is
+// given up again.
 func (r *Redis) Claim(ctx context.Context, c event.Claim, terms event.Terms) (event.Claim, event.Verdict, error) {
 	if err := checkClaim(c, terms); err != nil {
 		return event.Claim{}, 0, err
@@ -167,6 +169,19 @@ func (r *Redis) Confirm(ctx context.Context, done []event.Delivery) ([]bool, err
 		}
 	}
 	return oks, nil
+}
+
+// giveBack releases a claim whose caller has gone. Its release could not be
+// left to the caller: it might overtake the claim, which would then stay.
+func (r *Redis) giveBack(call claimCall, answer claimAnswer) {
+	if answer.err != nil || answer.verdict != event.Granted && answer.verdict != event.Inherited {
+		return
+	}
+	go func() {
+		ctx, cancel := context.WithTimeout(context.Background(), claimTimeout)
+		defer cancel()
+		_ = r.Release(ctx, call.claim.Key, call.claim.Token) // else it ends with its lease
+	}()
 }
 
 // claimAll makes the claims of one group in one round trip.

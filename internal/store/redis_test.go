@@ -85,6 +85,37 @@ func TestSilentServer(t *testing.T) {
 	}
 }
 
+// TestLateClaim has a caller that goes while its claim is on the way: nobody is
+// there to act on it, and it must not hold up the next attempt for a lease.
+func TestLateClaim(t *testing.T) {
+	m := startMiniredis(t, newClock())
+	r := openRedis(t, "redis://"+m.Addr(), "awareid")
+	require.NoError(t, r.Ping(t.Context()))
+	arrived, release := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	m.Server().SetPreHook(func(_ *server.Peer, cmd string, _ ...string) bool {
+		if strings.HasPrefix(cmd, "EVAL") {
+			once.Do(func() { close(arrived) })
+			<-release
+		}
+		return false
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	gone := make(chan error)
+	go func() {
+		_, _, err := r.Claim(ctx, attempt("a"), terms)
+		gone <- err
+	}()
+	<-arrived
+	cancel()
+	require.ErrorIs(t, <-gone, context.Canceled)
+	close(release)
+	require.Eventually(t, func() bool {
+		_, verdict, err := r.Claim(t.Context(), attempt("b"), terms)
+		return err == nil && verdict == event.Granted
+	}, 10*time.Second, time.Millisecond)
+}
+
 func TestServerIsAway(t *testing.T) {
 	m := miniredis.RunT(t)
 	r := openRedis(t, "redis://"+m.Addr(), "awareid")
