@@ -29,6 +29,7 @@ type Claim struct {
 	Replica string // who claimed it, for an operator's eyes
 	Queue   string // the queue to look at beside the claim, see Ticket; "": none
 	Queued  bool   // somebody stands in that queue
+	Memory  string // id of the store's memory that answered, see Memory; "": it forgets nothing
 
 	Place
 	FromOffset int64     // the record cannot lie before this offset
@@ -76,4 +77,19 @@ type Ticket struct {
 	Queue string    // see Event.QueueKey
 	ID    string    // unique
 	At    time.Time // when the event was received: earlier is ahead
+}
+
+// Memory says since when a store remembers. A store that may have lost claims
+// begins a new one.
+type Memory struct {
+	ID    string
+	Age   time.Duration // since it began, by the store's clock
+	Reach time.Duration // how far back before that it was restored from Kafka
+}
+
+// Roster says which replicas the store has heard of lately.
+type Roster struct {
+	Now      time.Time // by the store's clock
+	FirstEnd time.Time // of the leases of others that have not ended; zero: there is none
+	Absent   []string  // those whose lease has ended
 }

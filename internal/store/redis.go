@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -28,7 +29,11 @@ type Redis struct {
 	client redis.UniversalClient
 	prefix string // of claims
 	queues string // prefix of queues
+	mark   string // key of the mark of its memory
+	roster string // key of the replicas' leases
 	claims *batch.Group[claimCall, claimAnswer]
+
+	processes processes
 }
 
 type claimCall struct {
@@ -57,15 +62,19 @@ type claimAnswer struct {
 // Ping for that. It switches off the log of go-redis, in the whole process. It
 // returns ErrURL, without any part of the URL in its text.
 func OpenRedis(url, namespace string) (*Redis, error) {
-	client, err := newClient(url)
-	if err != nil {
+	r := &Redis{
+		prefix: namespace + ":claim:", queues: namespace + ":queue:",
+		mark: namespace + ":memory", roster: namespace + ":replicas",
+		processes: processes{met: map[string]bool{}},
+	}
+	var err error
+	if r.client, err = newClient(url, r.processes.meet); err != nil {
 		return nil, err
 	}
 	// It writes every failed dial to standard error, past our logger and in floods,
 	// and returns the same errors to us. It has no other switch than this global.
 	logging.Disable()
 
-	r := &Redis{client: client, prefix: namespace + ":claim:", queues: namespace + ":queue:"}
 	r.claims = batch.New(maxClaims, r.claimAll)
 	r.claims.WhenLate(r.giveBack)
 	return r, nil
@@ -92,7 +101,8 @@ func (r *Redis) Close() error {
 // those of the first owner; with Busy the present owner's; with Delivered that of
 // the delivery. State, Offset and LeaseUntil of c do not matter.
 //
-// Where c names a queue, Queued says whether somebody stands in it.
+// Where c names a queue, Queued says whether somebody stands in it. Memory names
+// the memory that the claim was made in, as in Redis.Memory.
 //
 // A repeated call with the same token gets the same verdict until the event is
 // delivered, and then Delivered.
@@ -196,12 +206,33 @@ func (r *Redis) claimAll(ctx context.Context, calls []claimCall) ([]claimAnswer,
 			runs[i].beside = r.queues + call.claim.Queue
 		}
 	}
+	// The mark is read behind the claims: what was lost before them shows.
+	var mark *redis.StringCmd
+	cmds := r.runAll(ctx, claimScript, runs, func(p redis.Pipeliner) { mark = p.HGet(ctx, r.mark, "id") })
+	memory, err := r.memoryOf(ctx, mark)
+	if err != nil {
+		return nil, err
+	}
 	answers := make([]claimAnswer, len(calls))
-	for i, cmd := range r.runAll(ctx, claimScript, runs) {
+	for i, cmd := range cmds {
 		answers[i] = readClaim(calls[i].claim.Key, cmd)
 		answers[i].look(runs[i])
+		answers[i].claim.Memory = memory
 	}
 	return answers, nil
+}
+
+// memoryOf returns the id of the memory that claims were just made in.
+func (r *Redis) memoryOf(ctx context.Context, mark *redis.StringCmd) (string, error) {
+	id, err := mark.Result()
+	if err == nil && len(r.processes.strangers()) == 0 {
+		return id, nil
+	}
+	if err != nil && !errors.Is(err, redis.Nil) {
+		return "", err
+	}
+	m, err := r.Memory(ctx)
+	return m.ID, err
 }
 
 // look notes whether somebody stands in the queue of the claim.

@@ -27,9 +27,10 @@ func (r *Redis) ask(ctx context.Context, script *redis.Script, key string, args 
 
 // runAll runs a script on each key, in one round trip: in two where a server does
 // not know the script yet, as after its restart. The answer of each run, or its
-// error, is at the same index.
-func (r *Redis) runAll(ctx context.Context, script *redis.Script, runs []run) []*redis.Cmd {
-	cmds := r.pipeline(ctx, script.EvalSha, runs)
+// error, is at the same index. What behind adds comes after the runs of each
+// round trip.
+func (r *Redis) runAll(ctx context.Context, script *redis.Script, runs []run, behind ...func(redis.Pipeliner)) []*redis.Cmd {
+	cmds := r.pipeline(ctx, script.EvalSha, runs, behind)
 
 	var again []run
 	var at []int
@@ -38,7 +39,10 @@ func (r *Redis) runAll(ctx context.Context, script *redis.Script, runs []run) []
 			again, at = append(again, runs[i]), append(at, i)
 		}
 	}
-	for i, cmd := range r.pipeline(ctx, script.Eval, again) {
+	if len(again) == 0 {
+		return cmds
+	}
+	for i, cmd := range r.pipeline(ctx, script.Eval, again, behind) {
 		cmds[at[i]] = cmd
 	}
 	return cmds
@@ -46,7 +50,7 @@ func (r *Redis) runAll(ctx context.Context, script *redis.Script, runs []run) []
 
 type eval func(ctx context.Context, s redis.Scripter, keys []string, args ...any) *redis.Cmd
 
-func (r *Redis) pipeline(ctx context.Context, eval eval, runs []run) []*redis.Cmd {
+func (r *Redis) pipeline(ctx context.Context, eval eval, runs []run, behind []func(redis.Pipeliner)) []*redis.Cmd {
 	pipe := r.client.Pipeline()
 	cmds := make([]*redis.Cmd, len(runs))
 	for i, run := range runs {
@@ -54,6 +58,9 @@ func (r *Redis) pipeline(ctx context.Context, eval eval, runs []run) []*redis.Cm
 		if run.beside != "" {
 			runs[i].found = pipe.Exists(ctx, run.beside)
 		}
+	}
+	for _, add := range behind {
+		add(pipe)
 	}
 	// Each command has its own error, and that of Exec is merely the first.
 	_, _ = pipe.Exec(ctx)

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"net/url"
@@ -14,8 +15,11 @@ import (
 // URL with a stray character that can be a piece of the password. So this file
 // says what is wrong in its own words, and quotes nothing.
 
+// onConnect is told of every new connection, and may refuse it.
+type onConnect func(ctx context.Context, conn *redis.Conn) error
+
 // newClient returns a client for one of the URLs that OpenRedis describes.
-func newClient(raw string) (redis.UniversalClient, error) {
+func newClient(raw string, hook onConnect) (redis.UniversalClient, error) {
 	scheme, rest, _ := strings.Cut(raw, "://")
 	tls, form, plus := strings.Cut(scheme, "+")
 	if tls != "redis" && tls != "rediss" || plus == (form == "") {
@@ -29,11 +33,11 @@ func newClient(raw string) (redis.UniversalClient, error) {
 
 	switch form {
 	case "":
-		return newSingle(u, hosts)
+		return newSingle(u, hosts, hook)
 	case "sentinel":
-		return newSentinel(u, hosts)
+		return newSentinel(u, hosts, hook)
 	case "cluster":
-		return newCluster(u, hosts)
+		return newCluster(u, hosts, hook)
 	default:
 		return nil, badURL("want redis://, rediss://, redis+sentinel:// or redis+cluster://")
 	}
@@ -96,7 +100,7 @@ func addHosts(u *url.URL, hosts []string, port string) {
 
 const badOption = "a host, the database or a parameter is not valid"
 
-func newSingle(u *url.URL, hosts []string) (redis.UniversalClient, error) {
+func newSingle(u *url.URL, hosts []string, hook onConnect) (redis.UniversalClient, error) {
 	if len(hosts) > 1 {
 		return nil, badURL("several hosts need redis+sentinel:// or redis+cluster://")
 	}
@@ -104,6 +108,7 @@ func newSingle(u *url.URL, hosts []string) (redis.UniversalClient, error) {
 	if err != nil {
 		return nil, badURL(badOption)
 	}
+	o.OnConnect = hook
 	o.ContextTimeoutEnabled = true
 	o.DialerRetries = 1 // the command is retried, and dials again
 	o.DisableIdentity = true
@@ -111,7 +116,7 @@ func newSingle(u *url.URL, hosts []string) (redis.UniversalClient, error) {
 	return redis.NewClient(o), nil
 }
 
-func newSentinel(u *url.URL, hosts []string) (redis.UniversalClient, error) {
+func newSentinel(u *url.URL, hosts []string, hook onConnect) (redis.UniversalClient, error) {
 	addHosts(u, hosts, "26379")
 	q := u.Query()
 	sentinelUser, sentinelPassword := q.Get("sentinel_username"), q.Get("sentinel_password")
@@ -135,13 +140,14 @@ func newSentinel(u *url.URL, hosts []string) (redis.UniversalClient, error) {
 	if o.TLSConfig != nil {
 		o.TLSConfig.ServerName = "" // each host proves its own name
 	}
+	o.OnConnect = hook
 	o.ContextTimeoutEnabled = true
 	o.DialerRetries = 1
 	o.DisableIdentity = true
 	return redis.NewFailoverClient(o), nil
 }
 
-func newCluster(u *url.URL, hosts []string) (redis.UniversalClient, error) {
+func newCluster(u *url.URL, hosts []string, hook onConnect) (redis.UniversalClient, error) {
 	addHosts(u, hosts, "6379")
 	if strings.Trim(u.Path, "/0") != "" {
 		return nil, badURL("a cluster has only database 0")
@@ -156,6 +162,7 @@ func newCluster(u *url.URL, hosts []string) (redis.UniversalClient, error) {
 	if o.TLSConfig != nil && len(hosts) > 1 {
 		o.TLSConfig.ServerName = "" // each host proves its own name
 	}
+	o.OnConnect = hook
 	o.ContextTimeoutEnabled = true
 	o.DialerRetries = 1
 	o.DisableIdentity = true

@@ -1,0 +1,79 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"awareid-gateway/internal/event"
+)
+
+// attendScript renews a lease, unless its end is 0, and answers the time, the
+// end of the lease among the others' that ends first and has not ended yet, 0
+// for none, and then whose lease has ended. Times are in milliseconds. A lease
+// never becomes shorter: a request that was late must not take one back.
+var attendScript = redis.NewScript(prelude + `
+local who, lease, t = ARGV[1], tonumber(ARGV[2]), now()
+if lease > tonumber(redis.call('ZSCORE', key, who) or 0) then redis.call('ZADD', key, lease, who) end
+local first, absent = 0, {}
+local all = redis.call('ZRANGE', key, 0, -1, 'WITHSCORES')
+for i = 1, #all, 2 do
+  local ends = tonumber(all[i + 1])
+  if all[i] == who then
+  elseif ends <= t then table.insert(absent, all[i])
+  elseif first == 0 or ends < first then first = ends end
+end
+return {string.format('%d', t), string.format('%d', first), unpack(absent)}
+`)
+
+// dismissScript forgets leases that have ended.
+var dismissScript = redis.NewScript(prelude + `
+for i = 1, #ARGV do
+  if tonumber(redis.call('ZSCORE', key, ARGV[i]) or 0) <= now() then redis.call('ZREM', key, ARGV[i]) end
+end
+return 1
+`)
+
+// Attend makes the lease of a replica last until a time by the clock of Redis;
+// a zero time leaves it as it is, and only looks.
+func (r *Redis) Attend(ctx context.Context, who string, until time.Time) (event.Roster, error) {
+	lease := int64(0)
+	if !until.IsZero() {
+		lease = until.UnixMilli()
+	}
+	answer, err := r.runAll(ctx, attendScript, []run{{key: r.roster, args: []any{who, lease}}})[0].StringSlice()
+	if err != nil {
+		return event.Roster{}, fmt.Errorf("attend in Redis: %w", err)
+	}
+	n, err := numbers(answer[:2])
+	if err != nil {
+		return event.Roster{}, fmt.Errorf("attend in Redis: the answer cannot be read")
+	}
+	roster := event.Roster{Now: time.UnixMilli(n[0]), Absent: answer[2:]}
+	if n[1] > 0 {
+		roster.FirstEnd = time.UnixMilli(n[1])
+	}
+	return roster, nil
+}
+
+// Dismiss forgets replicas whose lease has ended.
+func (r *Redis) Dismiss(ctx context.Context, who []string) error {
+	args := make([]any, len(who))
+	for i, id := range who {
+		args[i] = id
+	}
+	if _, err := r.ask(ctx, dismissScript, r.roster, args...); err != nil {
+		return fmt.Errorf("dismiss replicas in Redis: %w", err)
+	}
+	return nil
+}
+
+// Leave ends the lease of a replica that stands behind no event any more.
+func (r *Redis) Leave(ctx context.Context, who string) error {
+	if err := r.client.ZRem(ctx, r.roster, who).Err(); err != nil {
+		return fmt.Errorf("leave in Redis: %w", err)
+	}
+	return nil
+}
