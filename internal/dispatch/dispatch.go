@@ -163,6 +163,9 @@ type Options struct {
 	Replica        string
 	Spool          *spool.Log // nil: what cannot be settled now is an error
 	Queues         Queues     // nil: this is the only replica
+	Roster         Roster     // of the replicas with a spool; nil: this is the only one
+	Memory         Memory     // nil: the store forgets nothing
+	History        History    // to restore the store's memory from
 	OnOutage       OnOutage   // of the store
 	Log            *slog.Logger
 	Metrics        prometheus.Registerer
@@ -186,7 +189,10 @@ type Dispatcher struct {
 	opts     Options
 	confirms *confirmer
 	outage   *outage
-	spooler  *spooler // nil without a spool
+	spooler  *spooler    // nil without a spool
+	others   *attendance // nil without a roster
+	memory   *memory     // nil for a store that forgets nothing
+	restore  *restore
 	metrics  metrics
 
 	instance string // makes tokens unique among all processes
@@ -208,13 +214,72 @@ func New(store Store, producer Producer, opts Options) *Dispatcher {
 		confirms: newConfirmer(store, opts.Log, m),
 		outage:   newOutage(store.Ping, opts.Log),
 	}
+	d.watchMemory()
 	if opts.Spool != nil {
 		observeSpool(opts.Metrics, opts.Spool)
 		d.spooler = newSpooler(opts.Spool, opts.Queues, d.outage, opts.Log, d.drainOne)
-		d.outage.back = d.spooler.publishAll
+		d.outage.back = d.catchUp
+		d.attend()
+		d.spooler.others, d.spooler.memory = d.others, d.memory
 		d.spooler.start()
 	}
+	if d.memory != nil {
+		d.restore.start()
+	}
 	return d
+}
+
+// watchMemory gets ready for a store that loses its memory.
+func (d *Dispatcher) watchMemory() {
+	if d.opts.Memory == nil {
+		return
+	}
+	d.memory = newMemory(d.opts.Memory, d.opts.Now)
+	d.restore = &restore{
+		memory: d.memory, history: d.opts.History, claims: d.store, who: d.instance,
+		terms: d.opts.Terms, over: d.opts.ProduceTimeout + d.opts.Terms.TakeoverWait,
+		now: d.opts.Now, log: d.opts.Log, restored: d.metrics.restored, wake: make(chan struct{}, 1), looked: make(chan struct{}),
+	}
+	d.memory.lost = d.memoryLost
+}
+
+// memoryLost has everything told again to a store that has forgotten it.
+func (d *Dispatcher) memoryLost() {
+	d.metrics.memories.Inc()
+	if d.spooler != nil {
+		d.spooler.republish()
+	}
+	select {
+	case d.restore.wake <- struct{}{}:
+	default:
+	}
+}
+
+// attend lets the other replicas know of this one.
+func (d *Dispatcher) attend() {
+	if d.opts.Roster == nil {
+		return
+	}
+	d.others = newAttendance(d.opts.Roster, d.opts.Replica, d.opts.Log)
+	d.others.prepare, d.others.promise, d.others.failed = d.catchUp, d.spooler.promise, d.storeFailed
+	d.others.start()
+}
+
+// catchUp tells the store what it has missed.
+func (d *Dispatcher) catchUp(ctx context.Context) error {
+	if d.memory != nil {
+		if err := d.memory.learn(ctx); err != nil {
+			return err
+		}
+	}
+	return d.spooler.publishAll(ctx)
+}
+
+// storeFailed notes an error of the store, unless it comes of our own end.
+func (d *Dispatcher) storeFailed(ctx context.Context, err error) {
+	if !errors.Is(ctx.Err(), context.Canceled) {
+		d.outage.storeFailed(err)
+	}
 }
 
 // Close waits until every record that was handed to Kafka has its outcome and
@@ -224,7 +289,13 @@ func (d *Dispatcher) Close(ctx context.Context) error {
 	if d.spooler != nil {
 		d.spooler.close()
 	}
+	if d.others != nil {
+		d.others.close(ctx)
+	}
 	d.outage.close()
+	if d.restore != nil {
+		d.restore.close()
+	}
 	settled := make(chan struct{})
 	go func() {
 		d.pending.Wait()
@@ -257,6 +328,7 @@ func (d *Dispatcher) Dispatch(ctx context.Context, in Inbound) (Outcome, error) 
 		queue:    in.Event.QueueKey(in.WebhookID),
 		webhook:  in.WebhookID,
 		received: in.ReceivedAt,
+		created:  in.Event.Created,
 		memory:   memory,
 		since:    d.readBackFrom(in),
 	}

@@ -18,6 +18,9 @@ func (d *Dispatcher) deliverOrSpool(ctx context.Context, dl *delivery) (Outcome,
 	if d.outage.storeIsDown() {
 		return d.withoutStore(ctx, dl, ErrStore)
 	}
+	if err := d.mustWait(ctx); err != nil {
+		return d.spool(ctx, dl, err)
+	}
 	outcome, err := d.deliver(ctx, dl)
 	switch {
 	case err == nil, errors.Is(err, ErrRefused):
@@ -26,6 +29,35 @@ func (d *Dispatcher) deliverOrSpool(ctx context.Context, dl *delivery) (Outcome,
 		return d.withoutStore(ctx, dl, err)
 	}
 	return d.spool(ctx, dl, err)
+}
+
+// errAbsent: another replica, which the store has not heard of lately, may have
+// spooled an earlier event of the operation.
+var errAbsent = fmt.Errorf("%w: a replica is absent", ErrNotStored)
+
+// mustWait is an error where nothing can be delivered at the moment.
+func (d *Dispatcher) mustWait(ctx context.Context) error {
+	if d.others != nil && !d.others.clear(ctx) {
+		return errAbsent
+	}
+	if d.memory != nil && !d.remembers(ctx) {
+		return errUnsettled
+	}
+	return nil
+}
+
+// lookTimeout is what the first events wait for the first look at the store's
+// memory.
+const lookTimeout = 500 * time.Millisecond
+
+func (d *Dispatcher) remembers(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
+	defer cancel()
+	select {
+	case <-d.restore.looked:
+	case <-ctx.Done():
+	}
+	return d.memory.isSettled()
 }
 
 // hasAlternative says whether there is anything better to do, while the store is
@@ -84,12 +116,16 @@ func (d *Dispatcher) spool(ctx context.Context, dl *delivery, why error) (Outcom
 	if d.spooler == nil {
 		return "", why
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), spoolTimeout)
+	left := spoolTimeout
+	if end, bounded := ctx.Deadline(); bounded {
+		left += max(time.Until(end), 0)
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), left)
 	defer cancel()
 	err := d.spooler.put(ctx, &parcel{
 		ClaimKey: dl.claimKey, Topic: dl.topic, Record: dl.record, Identity: dl.identity,
-		WebhookID: dl.webhook, ReceivedAt: dl.received, Since: dl.since, Doubt: dl.doubt,
-		Ticket: event.Ticket{Queue: dl.queue, ID: d.token(), At: dl.received},
+		WebhookID: dl.webhook, ReceivedAt: dl.received, CreatedAt: dl.created, Since: dl.since, Doubt: dl.doubt,
+		Ticket: event.Ticket{Queue: dl.queue, ID: d.token(), At: d.inStoreTime(dl.received)},
 	})
 	if err != nil {
 		return "", fmt.Errorf("%w; nor could it be spooled: %w", why, err)
@@ -98,11 +134,19 @@ func (d *Dispatcher) spool(ctx context.Context, dl *delivery, why error) (Outcom
 	return Spooled, nil
 }
 
+// inStoreTime is a time by a clock that all replicas share, where there is one.
+func (d *Dispatcher) inStoreTime(t time.Time) time.Time {
+	if d.others == nil {
+		return t
+	}
+	return d.others.inStoreTime(t)
+}
+
 // drainOne is one attempt at a spooled delivery.
 func (d *Dispatcher) drainOne(ctx context.Context, p *parcel) error {
 	dl := p.delivery()
 	_, err := d.deliver(ctx, dl)
-	p.Doubt = dl.doubt
+	p.Doubt, p.Since = dl.doubt, dl.since
 	if errors.Is(err, ErrRefused) && dl.topic != d.opts.Routes.Quarantine() {
 		err = d.quarantineRefused(ctx, dl)
 	}

@@ -2,6 +2,7 @@ package dispatch
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"sync/atomic"
@@ -19,9 +20,11 @@ type delivery struct {
 	queue    string         // of its operation; "": it need not be in order
 	webhook  string
 	received time.Time
+	created  time.Time
 	memory   *hold
 	since    time.Time // read back from then on: the store may have forgotten the event; zero: it has not
 
+	readIn  string // the store's memory in which it was read back since then
 	spooled bool   // it comes from the spool
 	doubt   *doubt // an earlier attempt may have stored the record
 }
@@ -46,8 +49,17 @@ func (h *hold) release() {
 	}
 }
 
-// deliver is the journey.
+// deliver is the journey. Where the store may have forgotten the event, it is
+// made once more, with a look at Kafka first.
 func (d *Dispatcher) deliver(ctx context.Context, dl *delivery) (Outcome, error) {
+	outcome, err := d.travel(ctx, dl)
+	if errors.Is(err, errForgotten) {
+		outcome, err = d.travel(ctx, dl)
+	}
+	return outcome, err
+}
+
+func (d *Dispatcher) travel(ctx context.Context, dl *delivery) (Outcome, error) {
 	place, from, err := d.producer.Place(ctx, dl.topic, dl.record.Key)
 	if err != nil {
 		return "", fmt.Errorf("%w: choose a partition: %w", ErrNotStored, err)
@@ -67,6 +79,10 @@ func (d *Dispatcher) deliver(ctx context.Context, dl *delivery) (Outcome, error)
 	}
 	if verdict == event.Delivered {
 		return Duplicate, nil
+	}
+	if err := d.recall(ctx, claim, dl); err != nil {
+		d.giveBack(claim)
+		return "", err
 	}
 	found, err := d.settleDoubts(ctx, claim, verdict, dl)
 	switch {
@@ -104,14 +120,35 @@ func (d *Dispatcher) findForgotten(ctx context.Context, dl *delivery, place even
 	if dl.since.IsZero() {
 		return false, nil
 	}
+	memory := ""
+	if d.memory != nil {
+		memory = d.memory.settledID()
+	}
 	_, found, err := d.producer.FindSince(ctx, place, dl.since, dl.identity)
 	if err != nil {
 		return false, fmt.Errorf("%w: read the partition back: %w", ErrUnknown, err)
 	}
+	dl.readIn = memory
 	if dl.doubt == nil {
 		dl.doubt = &doubt{Place: place, FromOffset: from}
 	}
 	return found, nil
+}
+
+// recall makes sure that a claim is not new merely because the store has lost
+// its memory.
+func (d *Dispatcher) recall(ctx context.Context, c event.Claim, dl *delivery) error {
+	if d.memory == nil {
+		return nil
+	}
+	err := d.memory.vouches(ctx, c.Memory, dl.created)
+	if errors.Is(err, errForgotten) {
+		if dl.readIn == c.Memory {
+			return nil // Kafka was asked
+		}
+		dl.since = dl.created.Add(-clockMargin)
+	}
+	return err
 }
 
 // queueToAsk is the queue that a new event may have to stand in. A spooled one

@@ -7,7 +7,7 @@ import (
 )
 
 type metrics struct {
-	inherited, unknown, confirmed, lost, spooled, drained, unchecked, dropped prometheus.Counter
+	inherited, unknown, confirmed, lost, spooled, drained, unchecked, dropped, memories, restored prometheus.Counter
 }
 
 func newMetrics(reg prometheus.Registerer) metrics {
@@ -23,6 +23,8 @@ func newMetrics(reg prometheus.Registerer) metrics {
 		spooled:   counter("gateway_spooled_total", "Events that were put into the spool."),
 		dropped:   counter("gateway_confirmations_dropped_total", "Confirmations that the store was not told; the next attempt reads Kafka back."),
 		unchecked: counter("gateway_unchecked_total", "Events produced without a claim, by DEDUP_ON_OUTAGE=accept."),
+		memories:  counter("gateway_store_memories_total", "Memories of the store that were met: each but the first means that it may have lost claims."),
+		restored:  counter("gateway_store_restored_total", "Claims that were restored from Kafka after the store lost its memory."),
 		drained:   counter("gateway_spool_drained_total", "Events that were delivered from the spool."),
 		lost:      counter("gateway_claims_lost_total", "Confirmations that found the claim in other hands."),
 	}

@@ -9,12 +9,7 @@ import (
 
 const (
 	// probeEvery is how often a store that is away is asked whether it is back.
-	probeEvery = 250 * time.Millisecond
-	// returnGrace is how long a store that is back is not used for new events:
-	// until every replica has seen it, and told it what waits in its spool.
-	returnGrace = 2 * time.Second
-	// probeTimeout is short of returnGrace, so that all replicas notice a return
-	// within each other's grace.
+	probeEvery   = 250 * time.Millisecond
 	probeTimeout = 500 * time.Millisecond
 )
 
@@ -74,20 +69,8 @@ func (o *outage) probe() {
 	}
 }
 
+// returned says that the store is there, and has been told what it missed.
 func (o *outage) returned() bool {
-	if !o.answers() {
-		return false
-	}
-	select {
-	case <-o.ctx.Done():
-		return false
-	case <-time.After(returnGrace):
-	}
-	return o.answers()
-}
-
-// answers says that the store is there, and has been told what it missed.
-func (o *outage) answers() bool {
 	ctx, cancel := context.WithTimeout(o.ctx, probeTimeout)
 	defer cancel()
 	if o.ping(ctx) != nil {

@@ -17,6 +17,7 @@ type parcel struct {
 	Ticket     event.Ticket   `json:"ticket"` // its Queue is "" for what need not be in order
 	WebhookID  string         `json:"webhook"`
 	ReceivedAt time.Time      `json:"received"`
+	CreatedAt  time.Time      `json:"created"`
 	Since      time.Time      `json:"since,omitzero"`
 	Doubt      *doubt         `json:"doubt,omitempty"`
 
@@ -55,7 +56,7 @@ func (p *parcel) size() int64 { return int64(len(p.Record.Value)) + 1<<10 }
 func (p *parcel) delivery() *delivery {
 	return &delivery{
 		claimKey: p.ClaimKey, topic: p.Topic, record: p.Record, identity: p.Identity,
-		queue: p.Ticket.Queue, webhook: p.WebhookID, received: p.ReceivedAt,
+		queue: p.Ticket.Queue, webhook: p.WebhookID, received: p.ReceivedAt, created: p.CreatedAt,
 		memory: newHold(nil), spooled: true, since: p.Since, doubt: p.Doubt,
 	}
 }

@@ -62,6 +62,7 @@ func (d *Dispatcher) Quarantine(ctx context.Context, s Suspect) error {
 		identity: suspectIdentity(s.WebhookID, digest),
 		webhook:  s.WebhookID,
 		received: s.ReceivedAt,
+		created:  s.ReceivedAt, // by whoever sent the body
 		memory:   memory,
 	})
 	return err

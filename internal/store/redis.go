@@ -26,12 +26,13 @@ const (
 // version 5 or later. Claims that are made while others are on their way to the
 // server share the next round trip. It is safe for concurrent use.
 type Redis struct {
-	client redis.UniversalClient
-	prefix string // of claims
-	queues string // prefix of queues
-	mark   string // key of the mark of its memory
-	roster string // key of the replicas' leases
-	claims *batch.Group[claimCall, claimAnswer]
+	client  redis.UniversalClient
+	prefix  string // of claims
+	queues  string // prefix of queues
+	mark    string // key of the mark of its memory
+	roster  string // key of the replicas' leases
+	leaders string // prefix of tasks that one replica does
+	claims  *batch.Group[claimCall, claimAnswer]
 
 	processes processes
 }
@@ -65,6 +66,7 @@ func OpenRedis(url, namespace string) (*Redis, error) {
 	r := &Redis{
 		prefix: namespace + ":claim:", queues: namespace + ":queue:",
 		mark: namespace + ":memory", roster: namespace + ":replicas",
+		leaders:   namespace + ":leader:",
 		processes: processes{met: map[string]bool{}},
 	}
 	var err error

@@ -77,3 +77,21 @@ func (r *Redis) Leave(ctx context.Context, who string) error {
 	}
 	return nil
 }
+
+// leadScript answers 1 if the task is the asker's until its lease ends.
+var leadScript = redis.NewScript(`
+local leader = redis.call('GET', KEYS[1])
+if leader and leader ~= ARGV[1] then return 0 end
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+return 1
+`)
+
+// Lead asks to do a task for all replicas, or to go on with it. It reports
+// whether the task is the asker's for as long as the lease.
+func (r *Redis) Lead(ctx context.Context, task, who string, lease time.Duration) (bool, error) {
+	ok, err := r.ask(ctx, leadScript, r.leaders+task, who, lease.Milliseconds())
+	if err != nil {
+		return false, fmt.Errorf("ask to lead in Redis: %w", err)
+	}
+	return ok, nil
+}

@@ -1,0 +1,191 @@
+package dispatch
+
+import (
+	"context"
+	"log/slog"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"awareid-gateway/internal/event"
+)
+
+// Roster keeps a lease of each replica, by the clock of the store that the
+// replicas share. See store.Redis for its methods' promises.
+type Roster interface {
+	Attend(ctx context.Context, who string, until time.Time) (event.Roster, error)
+	Dismiss(ctx context.Context, who []string) error
+	Leave(ctx context.Context, who string) error
+}
+
+const (
+	beatEvery   = 400 * time.Millisecond
+	beatTimeout = time.Second
+	// attendFor is how long a replica that is heard of is trusted to spool
+	// nothing that the others do not know of.
+	attendFor = 2 * time.Second
+	// dismissAfter is how long the others wait for a replica that is not heard
+	// of: it may be gone for good, and what it has spooled with it.
+	dismissAfter = 30 * time.Second
+)
+
+// attendance keeps the order of operations while a replica cannot reach the
+// store, where the others would see what it spools. A replica promises, by a
+// lease, to answer for no event that it has not published: it does so only when
+// the lease is over, and renews it only when everything is published. The
+// others deliver as long as all leases last; once one has ended they spool what
+// comes, until that replica is back or has stayed away for dismissAfter.
+type attendance struct {
+	roster  Roster
+	who     string
+	prepare func(ctx context.Context) error // publishes what can be
+	// promise calls extend, and returns what that returns, or calls nothing and
+	// returns a zero time where something is not published.
+	promise func(extend func() time.Time) time.Time
+	failed  func(ctx context.Context, err error)
+	log     *slog.Logger
+
+	mu         sync.Mutex
+	storeTime  time.Time // as the store last told it
+	toldAt     time.Time // and when it was told
+	promised   time.Time // by the store's clock: the end of the own lease
+	clearUntil time.Time // until then no lease of others ends
+	absent     map[string]time.Time
+
+	looked chan struct{} // closed after the first beat
+	stop   context.CancelFunc
+	ended  chan struct{}
+}
+
+func newAttendance(roster Roster, who string, log *slog.Logger) *attendance {
+	return &attendance{
+		roster: roster, who: who, log: log, absent: map[string]time.Time{},
+		looked: make(chan struct{}), ended: make(chan struct{}),
+	}
+}
+
+func (a *attendance) start() {
+	ctx, stop := context.WithCancel(context.Background())
+	a.stop = stop
+	go func() {
+		defer close(a.ended)
+		a.beat(ctx) // learns the store's time
+		a.beat(ctx)
+		close(a.looked)
+		for pause(ctx, beatEvery) {
+			a.beat(ctx)
+		}
+	}()
+}
+
+func (a *attendance) beat(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, beatTimeout)
+	defer cancel()
+	if err := a.tryBeat(ctx); err != nil {
+		a.mu.Lock()
+		clear(a.absent) // nobody can be waited for meanwhile
+		a.mu.Unlock()
+		a.failed(ctx, err)
+	}
+}
+
+func (a *attendance) tryBeat(ctx context.Context) error {
+	if err := a.prepare(ctx); err != nil {
+		return err
+	}
+	until := a.promise(a.extend)
+	sent := time.Now()
+	roster, err := a.roster.Attend(ctx, a.who, until)
+	if err != nil {
+		return err
+	}
+	gone := a.hear(roster, sent)
+	if len(gone) == 0 {
+		return nil
+	}
+	a.log.Warn("replicas have not been heard of; nobody waits any longer for what they may have spooled", "replicas", gone)
+	return a.roster.Dismiss(ctx, gone)
+}
+
+// extend returns the end of a longer lease, by the store's clock. It is noted
+// before it is asked for: the request may succeed although it seems to fail.
+func (a *attendance) extend() time.Time {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.toldAt.IsZero() {
+		return time.Time{}
+	}
+	a.promised = a.now().Add(attendFor)
+	return a.promised
+}
+
+// now is not ahead of the store's clock; the caller has the lock.
+func (a *attendance) now() time.Time { return a.storeTime.Add(time.Since(a.toldAt)) }
+
+// hear notes an answer to what was sent at a time, and returns who is to be
+// waited for no longer.
+func (a *attendance) hear(r event.Roster, sent time.Time) (gone []string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.storeTime, a.toldAt = r.Now, time.Now()
+	clearFor := attendFor // somebody new says nothing earlier than that
+	if !r.FirstEnd.IsZero() {
+		clearFor = min(clearFor, r.FirstEnd.Sub(r.Now))
+	}
+	maps.DeleteFunc(a.absent, func(who string, _ time.Time) bool { return !slices.Contains(r.Absent, who) })
+	for _, who := range r.Absent {
+		if since, known := a.absent[who]; !known {
+			a.absent[who] = sent
+		} else if sent.Sub(since) >= dismissAfter {
+			gone = append(gone, who)
+		}
+	}
+	a.clearUntil = sent
+	if len(gone) == len(r.Absent) {
+		a.clearUntil = sent.Add(clearFor)
+	}
+	return gone
+}
+
+// clear says that no other replica has answered for an event that it has not
+// published.
+func (a *attendance) clear(ctx context.Context) bool {
+	select {
+	case <-a.looked:
+	case <-ctx.Done():
+		return false
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return time.Now().Before(a.clearUntil)
+}
+
+// remaining is how long the own lease lasts at most.
+func (a *attendance) remaining() time.Duration {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.promised.Sub(a.now())
+}
+
+// inStoreTime is a time of this replica by the clock that all share.
+func (a *attendance) inStoreTime(t time.Time) time.Time {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.toldAt.IsZero() {
+		return t
+	}
+	return a.storeTime.Add(t.Sub(a.toldAt))
+}
+
+// close leaves the roster, if everything is published.
+func (a *attendance) close(ctx context.Context) {
+	a.stop()
+	<-a.ended
+	if a.prepare(ctx) != nil || a.promise(func() time.Time { return time.Unix(0, 1) }).IsZero() {
+		return
+	}
+	if err := a.roster.Leave(ctx, a.who); err != nil {
+		a.log.Debug("the roster could not be left", "error", err)
+	}
+}

@@ -1,0 +1,238 @@
+package dispatch
+
+import (
+	"context"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"awareid-gateway/internal/event"
+)
+
+// History is what Kafka has.
+type History interface {
+	// Places lists the partitions of all topics.
+	Places(ctx context.Context) ([]event.Place, error)
+	// Empty says that no record was ever written to any of them.
+	Empty(ctx context.Context) (bool, error)
+	// Scan reads a partition from the first record that is as young as since,
+	// to the first that is as young as until; where that is zero, to the
+	// partition's end at the time of the call, with all that any attempt which
+	// is over has written.
+	Scan(ctx context.Context, at event.Place, since, until time.Time, each func(Past) error) error
+}
+
+// Past is a record that Kafka has. Its bytes are valid until the next one.
+type Past struct {
+	Offset  int64
+	Time    time.Time
+	Headers []event.Header
+}
+
+const (
+	restoreTask  = "restore"
+	restoreLease = 10 * time.Second
+	restorePause = time.Second
+	restoreBatch = 512
+	// restorer is the token of claims that are made for what Kafka has.
+	restorer = "restored"
+)
+
+// restore gives a store that has lost its memory back what Kafka knows, the
+// latest first. One replica does it for all.
+type restore struct {
+	memory  *memory
+	history History
+	claims  Store
+	who     string
+	terms   event.Terms
+	// over is how long after a memory was lost the last attempt of a claim in
+	// it ends.
+	over     time.Duration
+	now      func() time.Time
+	log      *slog.Logger
+	restored prometheus.Counter
+
+	wake   chan struct{}
+	looked chan struct{} // closed after the first step that succeeded
+	stop   context.CancelFunc
+	ended  chan struct{}
+}
+
+func (r *restore) start() {
+	ctx, stop := context.WithCancel(context.Background())
+	r.stop, r.ended = stop, make(chan struct{})
+	go func() {
+		defer close(r.ended)
+		r.first(ctx)
+		for ctx.Err() == nil {
+			r.work(ctx)
+		}
+	}()
+}
+
+// first repeats the first step until it succeeds: while the gateway starts, its
+// topics may not be there yet.
+func (r *restore) first(ctx context.Context) {
+	defer close(r.looked)
+	for backoff := firstBackoff; ; backoff = min(2*backoff, restorePause) {
+		if _, err := r.step(ctx); err == nil || !pause(ctx, backoff) {
+			return
+		}
+	}
+}
+
+func (r *restore) close() {
+	r.stop()
+	<-r.ended
+}
+
+// work restores what there is to restore, and then waits for more.
+func (r *restore) work(ctx context.Context) {
+	more, err := r.step(ctx)
+	switch {
+	case err != nil:
+		if ctx.Err() == nil {
+			r.log.Debug("the store's memory is not restored yet", "error", err)
+		}
+		pause(ctx, restorePause)
+	case more:
+	default:
+		select {
+		case <-r.wake:
+		case <-ctx.Done():
+		}
+	}
+}
+
+// reaches are how far back the memory goes after each step.
+func (r *restore) reaches() []time.Duration {
+	return []time.Duration{time.Hour, 6 * time.Hour, 24 * time.Hour, r.terms.Keep}
+}
+
+// step restores a piece of the memory, and says whether there may be more.
+func (r *restore) step(ctx context.Context) (more bool, err error) {
+	if err := r.memory.learn(ctx); err != nil {
+		return false, err
+	}
+	m, since := r.memory.state()
+	if m.Reach >= r.terms.Keep {
+		return false, nil
+	}
+	leads, err := r.memory.store.Lead(ctx, restoreTask, r.who, restoreLease)
+	if err != nil || !leads {
+		pause(ctx, restorePause)
+		return true, err
+	}
+	if m.Reach == 0 {
+		empty, err := r.history.Empty(ctx)
+		if err != nil {
+			return false, err
+		}
+		if empty {
+			return r.note(ctx, m.ID, r.terms.Keep)
+		}
+		if wait := since.Add(r.over).Sub(r.now()); wait > 0 {
+			pause(ctx, min(wait, restorePause))
+			return true, ctx.Err()
+		}
+		r.log.Warn("the store may have lost some of its memory; it is restored from Kafka", "since", since)
+	}
+	reach := r.next(m.Reach)
+	if err := r.read(ctx, m, since, reach); err != nil {
+		return false, err
+	}
+	return r.note(ctx, m.ID, reach)
+}
+
+func (r *restore) next(reach time.Duration) time.Duration {
+	for _, longer := range r.reaches() {
+		if longer > reach {
+			return min(longer, r.terms.Keep)
+		}
+	}
+	return r.terms.Keep
+}
+
+func (r *restore) note(ctx context.Context, id string, reach time.Duration) (bool, error) {
+	if _, err := r.memory.store.Restored(ctx, id, reach); err != nil {
+		return false, err
+	}
+	r.log.Debug("the store remembers", "back", reach)
+	return true, r.memory.learn(ctx)
+}
+
+// read tells the store of all records between two reaches.
+func (r *restore) read(ctx context.Context, m event.Memory, since time.Time, reach time.Duration) error {
+	places, err := r.history.Places(ctx)
+	if err != nil {
+		return err
+	}
+	until := time.Time{}
+	if m.Reach > 0 {
+		until = since.Add(-m.Reach)
+	}
+	for _, at := range places {
+		if err := r.readPlace(ctx, at, since.Add(-reach), until); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *restore) readPlace(ctx context.Context, at event.Place, since, until time.Time) error {
+	var batch []event.Delivery
+	tell := func() error {
+		if len(batch) == 0 {
+			return nil
+		}
+		if _, err := r.claims.Confirm(ctx, batch); err != nil {
+			return err
+		}
+		r.restored.Add(float64(len(batch)))
+		batch = batch[:0]
+		_, err := r.memory.store.Lead(ctx, restoreTask, r.who, restoreLease)
+		return err
+	}
+	err := r.history.Scan(ctx, at, since, until, func(p Past) error {
+		key, keep := pastKey(p.Headers), r.terms.Keep-r.now().Sub(p.Time)
+		if key == "" || keep < time.Second {
+			return nil
+		}
+		batch = append(batch, event.Delivery{
+			Key: key, Token: restorer, Offset: p.Offset, Place: at, Keep: min(keep, r.terms.Keep),
+		})
+		if len(batch) < restoreBatch {
+			return nil
+		}
+		return tell()
+	})
+	if err != nil {
+		return err
+	}
+	return tell()
+}
+
+// pastKey is the claim key of what a record holds, "" where this program did
+// not write it.
+func pastKey(headers []event.Header) string {
+	value := func(key string) string {
+		for _, h := range headers {
+			if h.Key == key {
+				return string(h.Value)
+			}
+		}
+		return ""
+	}
+	if digest := value(headerDigest); digest != "" {
+		return suspectKey(value(headerWebhook), digest)
+	}
+	webhook, ours := strings.CutPrefix(value("ce_source"), event.Source(""))
+	id := value("ce_id")
+	if !ours || id == "" {
+		return ""
+	}
+	return event.Event{ID: id}.ClaimKey(webhook)
+}
