@@ -212,7 +212,7 @@ func TestReplayOfStaleEvents(t *testing.T) {
 	require.Len(t, s.records(t, s.topic(event.Enrollment)), 2)
 
 	s.redisURL = "redis://" + miniredis.RunT(t).Addr() // one that has forgotten everything
-	requireResults(t, s.replayed(t, exitOK, s.environ(), "--all"), "duplicate", "duplicate")
+	requireResults(t, s.replayed(t, exitOK, s.environ("KAFKA_PRODUCE_TIMEOUT=1s"), "--all"), "duplicate", "duplicate")
 	require.Len(t, s.records(t, s.topic(event.Enrollment)), 2)
 }
 

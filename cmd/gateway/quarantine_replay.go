@@ -136,8 +136,13 @@ func (w *ward) openDispatcher(ctx context.Context) (a *app, err error) {
 	if err = a.tryKafka(ctx); err != nil {
 		return a, err
 	}
-	a.dispatcher, err = newDispatcher(a, prometheus.NewRegistry())
-	return a, err
+	if a.dispatcher, err = newDispatcher(a, prometheus.NewRegistry()); err != nil {
+		return a, err
+	}
+	if err = a.dispatcher.AwaitMemory(ctx); err != nil {
+		return a, fmt.Errorf("wait until the store remembers: %w", err)
+	}
+	return a, nil
 }
 
 // openClaims opens the gateway's own store: a new file would know nothing, and

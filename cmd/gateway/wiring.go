@@ -92,13 +92,19 @@ func newDispatcher(a *app, reg prometheus.Registerer) (*dispatch.Dispatcher, err
 	if err != nil {
 		return nil, err
 	}
-	queues, _ := a.store.(dispatch.Queues) // the file is for one replica and has none
+	// The file is for one replica, and forgets nothing.
+	queues, _ := a.store.(dispatch.Queues)
+	memory, _ := a.store.(dispatch.Memory)
+	roster, _ := a.store.(dispatch.Roster)
+	if a.spool == nil {
+		roster = nil // without a spool there is nothing to wait for
+	}
 	return dispatch.New(a.store, a.kafka, dispatch.Options{
 		Routes: routes(a.cfg), Sealer: sealer, ProduceTimeout: a.cfg.KafkaProduceTimeout,
 		Terms: event.Terms{
 			Lease: a.cfg.DedupLease, TakeoverWait: a.cfg.KafkaProduceTimeout, Keep: a.cfg.DedupTTL + keepMargin,
 		},
-		Spool: a.spool, Queues: queues, OnOutage: onOutage(a.cfg),
+		Spool: a.spool, Queues: queues, Roster: roster, Memory: memory, History: a.kafka, OnOutage: onOutage(a.cfg),
 		Replica: a.cfg.ReplicaID, Log: a.log, Metrics: reg,
 	}), nil
 }

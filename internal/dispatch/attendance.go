@@ -52,6 +52,7 @@ type attendance struct {
 	promised   time.Time // by the store's clock: the end of the own lease
 	clearUntil time.Time // until then no lease of others ends
 	absent     map[string]time.Time
+	lost       bool // the last beat failed, or there was none
 
 	looked chan struct{} // closed after the first beat
 	stop   context.CancelFunc
@@ -60,7 +61,7 @@ type attendance struct {
 
 func newAttendance(roster Roster, who string, log *slog.Logger) *attendance {
 	return &attendance{
-		roster: roster, who: who, log: log, absent: map[string]time.Time{},
+		roster: roster, who: who, log: log, absent: map[string]time.Time{}, lost: true,
 		looked: make(chan struct{}), ended: make(chan struct{}),
 	}
 }
@@ -70,7 +71,6 @@ func (a *attendance) start() {
 	a.stop = stop
 	go func() {
 		defer close(a.ended)
-		a.beat(ctx) // learns the store's time
 		a.beat(ctx)
 		close(a.looked)
 		for pause(ctx, beatEvery) {
@@ -83,18 +83,40 @@ func (a *attendance) beat(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, beatTimeout)
 	defer cancel()
 	if err := a.tryBeat(ctx); err != nil {
-		a.mu.Lock()
-		clear(a.absent) // nobody can be waited for meanwhile
-		a.mu.Unlock()
+		a.lose()
 		a.failed(ctx, err)
 	}
+}
+
+// lose notes that the store is not heard: nobody can be waited for meanwhile,
+// and no longer lease be asked for, time and again and in vain.
+func (a *attendance) lose() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	clear(a.absent)
+	a.lost = true
 }
 
 func (a *attendance) tryBeat(ctx context.Context) error {
 	if err := a.prepare(ctx); err != nil {
 		return err
 	}
-	until := a.promise(a.extend)
+	if a.isLost() { // learn the store's time first
+		if err := a.ask(ctx, time.Time{}); err != nil {
+			return err
+		}
+	}
+	return a.ask(ctx, a.promise(a.extend))
+}
+
+func (a *attendance) isLost() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.lost
+}
+
+// ask asks for a lease until a time, and hears of the others.
+func (a *attendance) ask(ctx context.Context, until time.Time) error {
 	sent := time.Now()
 	roster, err := a.roster.Attend(ctx, a.who, until)
 	if err != nil {
@@ -113,9 +135,6 @@ func (a *attendance) tryBeat(ctx context.Context) error {
 func (a *attendance) extend() time.Time {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.toldAt.IsZero() {
-		return time.Time{}
-	}
 	a.promised = a.now().Add(attendFor)
 	return a.promised
 }
@@ -128,7 +147,7 @@ func (a *attendance) now() time.Time { return a.storeTime.Add(time.Since(a.toldA
 func (a *attendance) hear(r event.Roster, sent time.Time) (gone []string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.storeTime, a.toldAt = r.Now, time.Now()
+	a.storeTime, a.toldAt, a.lost = r.Now, time.Now(), false
 	clearFor := attendFor // somebody new says nothing earlier than that
 	if !r.FirstEnd.IsZero() {
 		clearFor = min(clearFor, r.FirstEnd.Sub(r.Now))

@@ -238,7 +238,7 @@ func (d *Dispatcher) watchMemory() {
 	d.restore = &restore{
 		memory: d.memory, history: d.opts.History, claims: d.store, who: d.instance,
 		terms: d.opts.Terms, over: d.opts.ProduceTimeout + d.opts.Terms.TakeoverWait,
-		now: d.opts.Now, log: d.opts.Log, restored: d.metrics.restored, wake: make(chan struct{}, 1), looked: make(chan struct{}),
+		now: d.opts.Now, failed: d.storeFailed, log: d.opts.Log, restored: d.metrics.restored, wake: make(chan struct{}, 1), looked: make(chan struct{}),
 	}
 	d.memory.lost = d.memoryLost
 }
@@ -260,9 +260,19 @@ func (d *Dispatcher) attend() {
 	if d.opts.Roster == nil {
 		return
 	}
-	d.others = newAttendance(d.opts.Roster, d.opts.Replica, d.opts.Log)
+	d.others = newAttendance(d.opts.Roster, d.opts.Spool.ID(), d.opts.Log)
 	d.others.prepare, d.others.promise, d.others.failed = d.catchUp, d.spooler.promise, d.storeFailed
 	d.others.start()
+}
+
+// AwaitMemory returns when the store, where it has lost its memory, has been
+// told of late events by Kafka: until then events cannot be dispatched. It
+// returns the context's error otherwise.
+func (d *Dispatcher) AwaitMemory(ctx context.Context) error {
+	if d.memory == nil {
+		return nil
+	}
+	return d.memory.awaitSettled(ctx)
 }
 
 // catchUp tells the store what it has missed.

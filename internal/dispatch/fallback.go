@@ -15,11 +15,12 @@ func (d *Dispatcher) deliverOrSpool(ctx context.Context, dl *delivery) (Outcome,
 	if d.spooler != nil && d.spooler.holds(dl.queue) {
 		return d.spool(ctx, dl, errBehind)
 	}
-	if d.outage.storeIsDown() {
+	wait := d.mustWait(ctx)
+	switch {
+	case d.outage.storeIsDown():
 		return d.withoutStore(ctx, dl, ErrStore)
-	}
-	if err := d.mustWait(ctx); err != nil {
-		return d.spool(ctx, dl, err)
+	case wait != nil:
+		return d.spool(ctx, dl, wait)
 	}
 	outcome, err := d.deliver(ctx, dl)
 	switch {
@@ -113,6 +114,7 @@ var errBehind = fmt.Errorf("%w: an earlier event of its operation waits in a spo
 // spool puts a delivery on disk. Where that fails, the error is why it could
 // not be delivered, and why not spooled.
 func (d *Dispatcher) spool(ctx context.Context, dl *delivery, why error) (Outcome, error) {
+	d.opts.Log.Debug("an event has to wait", "webhook", dl.webhook, "why", why)
 	if d.spooler == nil {
 		return "", why
 	}

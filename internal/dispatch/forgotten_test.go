@@ -140,7 +140,8 @@ func TestASpooledEventIsStillLookedFor(t *testing.T) {
 		o.Terms = event.Terms{Lease: 3 * time.Second, TakeoverWait: time.Second, Keep: keep}
 	}
 	r := w.replica(t, dir, change)
-	old := of("operation-1", "evt-1") // created in 2022
+	old := of("operation-1", "evt-1")
+	old.Event.Created = inbound("evt-1").Event.Created // in 2022
 	require.Equal(t, dispatch.Accepted, r.post(t, old))
 	r.stop(t)
 	w.redis.FlushAll() // as after the time to keep

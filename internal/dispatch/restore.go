@@ -2,6 +2,7 @@ package dispatch
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"strings"
 	"time"
@@ -21,14 +22,7 @@ type History interface {
 	// to the first that is as young as until; where that is zero, to the
 	// partition's end at the time of the call, with all that any attempt which
 	// is over has written.
-	Scan(ctx context.Context, at event.Place, since, until time.Time, each func(Past) error) error
-}
-
-// Past is a record that Kafka has. Its bytes are valid until the next one.
-type Past struct {
-	Offset  int64
-	Time    time.Time
-	Headers []event.Header
+	Scan(ctx context.Context, at event.Place, since, until time.Time, each func(RecordHead) error) error
 }
 
 const (
@@ -39,6 +33,8 @@ const (
 	// restorer is the token of claims that are made for what Kafka has.
 	restorer = "restored"
 )
+
+var errFollower = errors.New("another replica restores it")
 
 // restore gives a store that has lost its memory back what Kafka knows, the
 // latest first. One replica does it for all.
@@ -52,6 +48,7 @@ type restore struct {
 	// it ends.
 	over     time.Duration
 	now      func() time.Time
+	failed   func(ctx context.Context, err error) // told of the store's errors
 	log      *slog.Logger
 	restored prometheus.Counter
 
@@ -59,6 +56,7 @@ type restore struct {
 	looked chan struct{} // closed after the first step that succeeded
 	stop   context.CancelFunc
 	ended  chan struct{}
+	leads  bool
 }
 
 func (r *restore) start() {
@@ -87,6 +85,11 @@ func (r *restore) first(ctx context.Context) {
 func (r *restore) close() {
 	r.stop()
 	<-r.ended
+	if r.leads {
+		ctx, cancel := context.WithTimeout(context.Background(), restorePause)
+		defer cancel()
+		_, _ = r.memory.store.Lead(ctx, restoreTask, r.who, 0) // else another waits for the lease
+	}
 }
 
 // work restores what there is to restore, and then waits for more.
@@ -115,6 +118,7 @@ func (r *restore) reaches() []time.Duration {
 // step restores a piece of the memory, and says whether there may be more.
 func (r *restore) step(ctx context.Context) (more bool, err error) {
 	if err := r.memory.learn(ctx); err != nil {
+		r.failed(ctx, err)
 		return false, err
 	}
 	m, since := r.memory.state()
@@ -122,9 +126,12 @@ func (r *restore) step(ctx context.Context) (more bool, err error) {
 		return false, nil
 	}
 	leads, err := r.memory.store.Lead(ctx, restoreTask, r.who, restoreLease)
-	if err != nil || !leads {
-		pause(ctx, restorePause)
-		return true, err
+	r.leads = leads
+	if err != nil {
+		return false, err
+	}
+	if !leads {
+		return false, errFollower
 	}
 	if m.Reach == 0 {
 		empty, err := r.history.Empty(ctx)
@@ -196,7 +203,7 @@ func (r *restore) readPlace(ctx context.Context, at event.Place, since, until ti
 		_, err := r.memory.store.Lead(ctx, restoreTask, r.who, restoreLease)
 		return err
 	}
-	err := r.history.Scan(ctx, at, since, until, func(p Past) error {
+	err := r.history.Scan(ctx, at, since, until, func(p RecordHead) error {
 		key, keep := pastKey(p.Headers), r.terms.Keep-r.now().Sub(p.Time)
 		if key == "" || keep < time.Second {
 			return nil

@@ -46,20 +46,24 @@ type replica struct {
 	dispatcher
 	spool *spool.Log
 	store *store.Redis
+	wire  *wire // between the replica and its store
 }
 
 func (w *world) replica(t *testing.T, dir string, change ...func(*dispatch.Options)) replica {
 	log, err := spool.Open(dir, spool.Options{MaxBytes: 1 << 20, Log: slog.New(slog.DiscardHandler)})
 	require.NoError(t, err)
-	redis, err := store.OpenRedis("redis://"+w.redis.Addr(), "awareid")
+	way := newWire(t, w.redis.Addr())
+	redis, err := store.OpenRedis("redis://"+way.Addr().String(), "awareid")
 	require.NoError(t, err)
-	d := newDispatcher(t, redis, newProducer(t, w.cluster, 2), append([]func(*dispatch.Options){func(o *dispatch.Options) {
-		o.Spool, o.Queues, o.ProduceTimeout = log, redis, time.Second
+	producer := newProducer(t, w.cluster, 2)
+	d := newDispatcher(t, redis, producer, append([]func(*dispatch.Options){func(o *dispatch.Options) {
+		o.Spool, o.Queues, o.Roster, o.Memory, o.History = log, redis, redis, redis, producer
+		o.ProduceTimeout = time.Second
 		// On a busy machine an outcome can stay unknown: the next attempt is then
 		// a lease and a wait away.
 		o.Terms.Lease, o.Terms.TakeoverWait = 3*time.Second, time.Second
 	}}, change...)...)
-	r := replica{dispatcher: d, spool: log, store: redis}
+	r := replica{dispatcher: d, spool: log, store: redis, wire: way}
 	t.Cleanup(func() { r.stop(t) })
 	return r
 }
@@ -77,7 +81,7 @@ func (r replica) stop(t *testing.T) {
 // post dispatches with the time that a request has.
 func (r replica) post(t *testing.T, in dispatch.Inbound) dispatch.Outcome {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Second)
 	defer cancel()
 	outcome, err := r.Dispatch(ctx, in)
 	require.NoError(t, err)
@@ -94,6 +98,7 @@ func of(operation, id string) dispatch.Inbound {
 	in := inbound(id)
 	in.Event.OperationToken = operation
 	in.ReceivedAt = time.Now()
+	in.Event.Created = in.ReceivedAt
 	return in
 }
 
@@ -203,14 +208,17 @@ func TestOnOutage(t *testing.T) {
 	w := newWorld(t)
 	accepting := w.replica(t, t.TempDir(), func(o *dispatch.Options) { o.OnOutage = dispatch.AcceptOnOutage })
 	rejecting := w.replica(t, t.TempDir(), func(o *dispatch.Options) { o.OnOutage = dispatch.RejectOnOutage })
+	require.Equal(t, dispatch.Accepted, accepting.post(t, of("op", "before")))
+	require.Equal(t, dispatch.Duplicate, rejecting.post(t, of("op", "before")))
 	w.redis.Close()
 	require.Equal(t, dispatch.Accepted, accepting.post(t, of("op", "1")))
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
 	_, err := rejecting.Dispatch(ctx, of("op", "2"))
 	require.ErrorIs(t, err, dispatch.ErrStore)
-	records := consume(t, w.cluster, 1)
-	require.Equal(t, "unchecked", header(records[0], "gateway-dedup"))
+	records := consume(t, w.cluster, 2)
+	require.Empty(t, header(records[0], "gateway-dedup"))
+	require.Equal(t, "unchecked", header(records[1], "gateway-dedup"))
 	require.Equal(t, 1, accepting.count(t, "gateway_unchecked_total"))
 	require.Zero(t, rejecting.spool.Pending())
 }
@@ -278,4 +286,43 @@ func TestADoubtOutlivesTheStoresMemory(t *testing.T) {
 	clock.pass(lease + produceTimeout + time.Second)
 	after.drained(t)
 	require.Equal(t, 2, stored(w.cluster, topic))
+}
+
+// A replica that cannot reach the store spools what no other knows of. It says
+// so to the sender only when the others have begun to wait for it.
+func TestOrderWhileOneReplicaIsCutOff(t *testing.T) {
+	w := newWorld(t)
+	a, b := w.replica(t, t.TempDir()), w.replica(t, t.TempDir())
+	require.Equal(t, dispatch.Accepted, a.post(t, of("op", "0")))
+	require.Equal(t, dispatch.Accepted, b.post(t, of("op", "1")))
+	a.wire.set(true)
+	require.Equal(t, dispatch.Spooled, a.post(t, of("op", "2")))
+	require.Equal(t, dispatch.Spooled, b.post(t, of("op", "3")), "a may hold an earlier one")
+	require.Equal(t, dispatch.Spooled, a.post(t, of("op", "4")))
+	require.Equal(t, dispatch.Spooled, b.post(t, of("op", "5")))
+	require.Equal(t, 2, stored(w.cluster, topic))
+	a.wire.set(false)
+	a.drained(t)
+	b.drained(t)
+	require.Equal(t, []string{"0", "1", "2", "3", "4", "5"}, w.ids(t, 6))
+	require.Equal(t, dispatch.Accepted, b.post(t, of("op", "6")))
+}
+
+func TestAStoreThatLosesItsMemory(t *testing.T) {
+	w := newWorld(t)
+	a, b := w.replica(t, t.TempDir()), w.replica(t, t.TempDir())
+	require.Equal(t, dispatch.Accepted, a.post(t, of("op", "0")))
+	require.Equal(t, dispatch.Accepted, a.post(t, of("op", "1")))
+	require.Equal(t, dispatch.Accepted, b.post(t, of("other", "2")))
+	w.redis.FlushAll()
+	require.Equal(t, dispatch.Spooled, b.post(t, of("op", "1")), "it may still be under way")
+	require.Equal(t, dispatch.Spooled, a.post(t, of("op", "3")))
+	require.Equal(t, dispatch.Spooled, b.post(t, of("op", "4")))
+	a.drained(t)
+	b.drained(t)
+	require.Equal(t, 5, stored(w.cluster, topic))
+	require.Equal(t, dispatch.Duplicate, a.post(t, of("other", "2")), "what was restored needs no look at Kafka")
+	require.Equal(t, dispatch.Accepted, a.post(t, of("op", "5")))
+	require.Equal(t, []string{"0", "1", "3", "4", "5"}, slices.DeleteFunc(w.ids(t, 6), func(id string) bool { return id == "2" }))
+	require.Equal(t, 6, stored(w.cluster, topic))
 }

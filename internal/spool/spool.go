@@ -102,6 +102,7 @@ type Entry struct {
 // Log is an open spool. It is safe for concurrent use.
 type Log struct {
 	dir     string
+	id      string
 	opts    Options
 	sealer  sealer
 	lock    *flock.Flock
@@ -152,6 +153,9 @@ func open(dir string, opts Options, put func(*os.File, []byte, int64) error) (*L
 	if err := l.load(); err != nil {
 		return nil, errors.Join(err, l.release())
 	}
+	if l.id, err = identify(dir); err != nil {
+		return nil, errors.Join(err, l.release())
+	}
 	l.appends = batch.New(maxGroup, l.write)
 	return l, nil
 }
@@ -179,6 +183,9 @@ func (l *Log) takeLock() error {
 	}
 	return nil
 }
+
+// ID names the directory among all spools, for as long as it exists.
+func (l *Log) ID() string { return l.id }
 
 // Append writes an entry and returns its sequence number once it is on disk.
 // Entries that arrive during one sync share the next. It returns ErrFull,

@@ -121,6 +121,30 @@ func TestReplicasAreNoMasters(t *testing.T) {
 	require.NoError(t, r.Ping(t.Context()))
 }
 
+func TestLead(t *testing.T) {
+	clock := newClock()
+	m := startMiniredis(t, clock)
+	r := openRedis(t, "redis://"+m.Addr(), "awareid")
+	lead := func(task, who string, lease time.Duration) bool {
+		t.Helper()
+		ok, err := r.Lead(t.Context(), task, who, lease)
+		require.NoError(t, err)
+		return ok
+	}
+	require.True(t, lead("x", "a", time.Second))
+	require.False(t, lead("x", "b", time.Second))
+	require.True(t, lead("y", "b", time.Second))
+	clock.pass(900 * time.Millisecond)
+	require.True(t, lead("x", "a", time.Second))
+	clock.pass(900 * time.Millisecond)
+	require.False(t, lead("x", "b", time.Second))
+	clock.pass(100 * time.Millisecond)
+	require.True(t, lead("x", "b", time.Second))
+	require.False(t, lead("x", "a", time.Second))
+	require.True(t, lead("x", "b", 0))
+	require.True(t, lead("x", "a", time.Second))
+}
+
 func TestRoster(t *testing.T) {
 	clock := newClock()
 	m := startMiniredis(t, clock)

@@ -79,15 +79,18 @@ func (r *Redis) Leave(ctx context.Context, who string) error {
 }
 
 // leadScript answers 1 if the task is the asker's until its lease ends.
-var leadScript = redis.NewScript(`
-local leader = redis.call('GET', KEYS[1])
-if leader and leader ~= ARGV[1] then return 0 end
-redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+var leadScript = redis.NewScript(prelude + `
+local who, lease = ARGV[1], tonumber(ARGV[2])
+local r = redis.call('HMGET', key, 't', 'u')
+if r[1] and r[1] ~= who and now() < tonumber(r[2]) then return 0 end
+redis.call('HSET', key, 't', who, 'u', now() + lease)
+redis.call('PEXPIRE', key, lease + 60000)
 return 1
 `)
 
 // Lead asks to do a task for all replicas, or to go on with it. It reports
-// whether the task is the asker's for as long as the lease.
+// whether the task is the asker's for as long as the lease. A lease of 0 gives
+// the task up.
 func (r *Redis) Lead(ctx context.Context, task, who string, lease time.Duration) (bool, error) {
 	ok, err := r.ask(ctx, leadScript, r.leaders+task, who, lease.Milliseconds())
 	if err != nil {

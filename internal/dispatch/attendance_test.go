@@ -1,0 +1,201 @@
+package dispatch
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"awareid-gateway/internal/event"
+)
+
+// board is a roster in memory, by a clock of its own, that single replicas can
+// be cut off from.
+type board struct {
+	mu     sync.Mutex
+	ahead  time.Duration // of the replicas' clock
+	leases map[string]time.Time
+	cut    map[string]bool
+}
+
+func newBoard() *board {
+	return &board{ahead: 42 * time.Minute, leases: map[string]time.Time{}, cut: map[string]bool{}}
+}
+
+func (b *board) now() time.Time { return time.Now().Add(b.ahead) }
+
+func (b *board) Attend(_ context.Context, who string, until time.Time) (r event.Roster, err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.cut[who] {
+		return r, errors.New("cut off")
+	}
+	if until.After(b.leases[who]) {
+		b.leases[who] = until
+	}
+	r.Now = b.now()
+	for id, end := range b.leases {
+		switch {
+		case id == who:
+		case !end.After(r.Now):
+			r.Absent = append(r.Absent, id)
+		case r.FirstEnd.IsZero() || end.Before(r.FirstEnd):
+			r.FirstEnd = end
+		}
+	}
+	return r, nil
+}
+
+func (b *board) Dismiss(_ context.Context, who []string) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, id := range who {
+		delete(b.leases, id)
+	}
+	return nil
+}
+
+func (b *board) Leave(ctx context.Context, who string) error {
+	if b.isCut(who) {
+		return errors.New("cut off")
+	}
+	return b.Dismiss(ctx, []string{who})
+}
+
+func (b *board) isCut(who string) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.cut[who]
+}
+
+func (b *board) setCut(who string, cut bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.cut[who] = cut
+}
+
+func (b *board) who() (ids []string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for id := range b.leases {
+		ids = append(ids, id)
+	}
+	slices.Sort(ids)
+	return ids
+}
+
+// attendant attends as a replica with everything published, unless told so.
+func attendant(t *testing.T, b *board, who string) (a *attendance, published *atomic.Bool) {
+	published = new(atomic.Bool)
+	published.Store(true)
+	a = newAttendance(b, who, slog.New(slog.DiscardHandler))
+	a.prepare = func(context.Context) error { return nil }
+	a.promise = func(extend func() time.Time) time.Time {
+		if !published.Load() {
+			return time.Time{}
+		}
+		return extend()
+	}
+	a.failed = func(context.Context, error) {}
+	a.start()
+	synctest.Wait()
+	return a, published
+}
+
+func TestNobodyDeliversWhileSomebodyMaySpoolInSilence(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		world := newBoard()
+		a, _ := attendant(t, world, "a")
+		b, _ := attendant(t, world, "b")
+		defer b.close(t.Context())
+		defer a.close(t.Context())
+		time.Sleep(beatEvery)
+		require.True(t, a.clear(t.Context()))
+		require.True(t, b.clear(t.Context()))
+
+		world.setCut("a", true)
+		for range 400 { // for 4 s, look at both sides
+			silent := a.remaining() <= 0
+			require.False(t, silent && b.clear(t.Context()), "a answers for what b does not see, and b delivers")
+			time.Sleep(10 * time.Millisecond)
+		}
+		require.LessOrEqual(t, a.remaining(), time.Duration(0), "it does not wait for ever")
+		require.False(t, a.clear(t.Context()))
+
+		world.setCut("a", false)
+		time.Sleep(beatEvery + beatEvery)
+		require.True(t, a.clear(t.Context()))
+		require.True(t, b.clear(t.Context()))
+	})
+}
+
+func TestWhatIsNotPublishedEndsTheLease(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		world := newBoard()
+		a, published := attendant(t, world, "a")
+		b, _ := attendant(t, world, "b")
+		defer b.close(t.Context())
+		defer a.close(t.Context())
+		published.Store(false)
+		time.Sleep(attendFor + beatEvery)
+		require.False(t, b.clear(t.Context()), "it can be reached, and has not told everything")
+		require.LessOrEqual(t, a.remaining(), time.Duration(0))
+		published.Store(true)
+		time.Sleep(beatEvery + beatEvery)
+		require.True(t, b.clear(t.Context()))
+	})
+}
+
+func TestTheAbsentAreDismissed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		world := newBoard()
+		a, _ := attendant(t, world, "a")
+		b, _ := attendant(t, world, "b")
+		defer b.close(t.Context())
+		world.setCut("a", true)
+		a.close(t.Context()) // cannot leave
+		require.Equal(t, []string{"a", "b"}, world.who())
+
+		time.Sleep(dismissAfter)
+		require.False(t, b.clear(t.Context()))
+		world.setCut("b", true) // whoever sees nothing cannot wait for anybody
+		time.Sleep(2 * beatEvery)
+		world.setCut("b", false)
+		time.Sleep(dismissAfter)
+		require.False(t, b.clear(t.Context()))
+		time.Sleep(2 * beatEvery)
+		require.True(t, b.clear(t.Context()))
+		require.Equal(t, []string{"b"}, world.who())
+	})
+}
+
+func TestWhoStopsLeaves(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		world := newBoard()
+		a, _ := attendant(t, world, "a")
+		b, published := attendant(t, world, "b")
+		time.Sleep(beatEvery)
+		a.close(t.Context())
+		require.Equal(t, []string{"b"}, world.who())
+		published.Store(false)
+		b.close(t.Context())
+		require.Equal(t, []string{"b"}, world.who(), "the others are to wait for what it has not published")
+	})
+}
+
+func TestTimesAreTheStores(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		world := newBoard()
+		a, _ := attendant(t, world, "a")
+		defer a.close(t.Context())
+		at := time.Now().Add(-3 * time.Second)
+		require.Equal(t, at.Add(world.ahead).UnixNano(), a.inStoreTime(at).UnixNano())
+	})
+}
