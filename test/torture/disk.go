@@ -100,6 +100,8 @@ func isolate() (code int, done bool) {
 			cmd.Process.Signal(s)
 		}
 	}()
-	cmd.Wait()
-	return max(cmd.ProcessState.ExitCode(), 0), true
+	if err := cmd.Wait(); err != nil {
+		return 1, true
+	}
+	return 0, true
 }

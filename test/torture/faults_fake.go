@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"net"
+	"strings"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -11,8 +12,8 @@ import (
 )
 
 // faults are answers that a real broker can give, and such as keep what was
-// acknowledged. The first four and the fatal ones are given in place of the
-// work, the others after it.
+// acknowledged. NOT_ENOUGH_REPLICAS_AFTER_APPEND and REQUEST_TIMED_OUT are given
+// after the work, the other errors in place of it.
 func (k *fakeKafka) faults() []fault {
 	faults := []fault{
 		k.refusal(kerr.NotLeaderForPartition, kmsg.Produce),
@@ -25,19 +26,20 @@ func (k *fakeKafka) faults() []fault {
 		k.refusal(kerr.UnknownProducerID, kmsg.Produce),
 	}
 	return append(faults,
-		fault{"answers swallowed", k.manners(swallowed)},
-		fault{"answers late", k.manners(late)},
-		fault{"connections closed in place of an answer", k.manners(hungUp)},
-		fault{"leaders moved", k.moveLeaders},
+		fault{"swallow answers", k.manners(swallowed)},
+		fault{"delay answers", k.manners(late)},
+		fault{"close connections in place of answers", k.manners(hungUp)},
+		fault{"move leaders", k.moveLeaders},
 	)
 }
 
 // refusal answers some requests, or all for a time, with an error.
 func (k *fakeKafka) refusal(err *kerr.Error, keys ...kmsg.Key) fault {
-	name := err.Message
+	var requests []string
 	for _, key := range keys {
-		name += " " + key.Name()
+		requests = append(requests, key.Name())
 	}
+	name := fmt.Sprintf("%s to %s", err.Message, strings.Join(requests, " and "))
 	return fault{name, func(d draw) harm {
 		f := kfake.Fault{Keys: keys, Err: err, Nodes: d.nodes(), Count: -1, TopLevel: keys[0] == kmsg.InitProducerID}
 		if d.IntN(2) == 0 {

@@ -48,19 +48,19 @@ func between(links pick, what misdeed) drawing {
 // cut ends connections and refuses new ones.
 func cut(draw) func(*link, func()) error {
 	return func(l *link, wait func()) error {
-		l.close()
+		err := l.cut()
 		wait()
-		return l.open()
+		return errors.Join(err, l.open())
 	}
 }
 
 // silence keeps connections, and loses whatever is sent on them.
-func silence(draw) func(*link, func()) error { return losing(swallowRequests, swallowAnswers) }
+func silence(draw) func(*link, func()) error { return poison(swallowRequests, swallowAnswers) }
 
 // swallow lets requests pass and loses the answers.
-func swallow(draw) func(*link, func()) error { return losing(swallowAnswers) }
+func swallow(draw) func(*link, func()) error { return poison(swallowAnswers) }
 
-func losing(toxics ...toxic) func(*link, func()) error {
+func poison(toxics ...toxic) func(*link, func()) error {
 	return func(l *link, wait func()) error {
 		if err := l.add(toxics...); err != nil {
 			return err
@@ -78,12 +78,5 @@ func slow(d draw) func(*link, func()) error {
 		rate := 100 + d.IntN(400) // KiB/s
 		toxics = append(toxics, narrow("upstream", rate), narrow("downstream", rate))
 	}
-	return func(l *link, wait func()) error {
-		if err := l.add(toxics...); err != nil {
-			return err
-		}
-		wait()
-		l.cure()
-		return nil
-	}
+	return poison(toxics...)
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"syscall"
 	"time"
 )
@@ -8,14 +9,9 @@ import (
 // suspend stops processes and lets them go on.
 func suspend(length time.Duration, targets ...*process) func() error {
 	return func() error {
-		for _, p := range targets {
-			p.signal(syscall.SIGSTOP)
-		}
+		err := each(targets, (*process).suspend)()
 		time.Sleep(length)
-		for _, p := range targets {
-			p.signal(syscall.SIGCONT)
-		}
-		return nil
+		return errors.Join(err, each(targets, (*process).resume)())
 	}
 }
 
@@ -31,8 +27,15 @@ func restart(s syscall.Signal, pause time.Duration, targets ...*process) func() 
 			}
 		}
 		time.Sleep(pause)
-		for _, p := range targets {
-			if err := p.start(); err != nil {
+		return each(targets, (*process).start)()
+	}
+}
+
+// each does something to all, until it fails.
+func each[T any](all []T, do func(T) error) func() error {
+	return func() error {
+		for _, one := range all {
+			if err := do(one); err != nil {
 				return err
 			}
 		}

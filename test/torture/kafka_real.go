@@ -139,7 +139,7 @@ func (k *realKafka) start() error {
 
 func (k *realKafka) stop() {
 	for _, l := range k.links() {
-		l.close()
+		l.cut()
 	}
 	for _, b := range k.brokers {
 		b.end(syscall.SIGKILL, patience)

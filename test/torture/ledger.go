@@ -24,6 +24,7 @@ type ledger struct {
 	longest    time.Duration // without a 2xx
 	journal    *os.File
 	lines      *bufio.Writer
+	observe    func(answer) // nil: nobody
 }
 
 // event is what has to be known of each.
@@ -136,6 +137,9 @@ func (l *ledger) answered(number int, a answer) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.tally[a.kind()]++
+	if l.observe != nil {
+		l.observe(a)
+	}
 	fmt.Fprintf(l.lines, "%s sent t=%.3fs to gateway-%d, after %.3fs: %d %s\n",
 		eventID(number), a.at.Seconds(), a.gateway, a.took.Seconds(), a.code, strings.ReplaceAll(a.word, "\n", " "))
 	if !a.acknowledges() {

@@ -35,6 +35,8 @@ type options struct {
 	keep           bool
 	once           bool // no repeats
 	markdown       bool
+	recovery       bool
+	backlog        int    // events
 	gateway        string // a binary to use
 }
 
@@ -63,10 +65,15 @@ func parse() (o options, err error) {
 	flag.BoolVar(&o.keep, "keep", false, "keep logs and data in any case")
 	flag.BoolVar(&o.once, "no-repeats", false, "the sender repeats only what was not acknowledged")
 	flag.BoolVar(&o.markdown, "markdown", false, "print the table as one of Markdown")
+	flag.BoolVar(&o.recovery, "recovery", false, "no faults: measure how soon and how fast the gateways go on after Kafka's return, each as often as there are rounds")
+	flag.IntVar(&o.backlog, "backlog", 20_000, "with -recovery: events in the spools when Kafka returns")
 	flag.StringVar(&o.gateway, "gateway", "", "the gateway's binary; built from this tree where empty")
 	flag.Parse()
 	if o.broker != realBrokers && o.broker != fake {
 		return o, fmt.Errorf("-broker is %s or %s, not %q", realBrokers, fake, o.broker)
+	}
+	if o.recovery && o.broker != realBrokers {
+		return o, fmt.Errorf("-recovery needs -broker %s", realBrokers)
 	}
 	return o, nil
 }

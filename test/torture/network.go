@@ -1,7 +1,7 @@
 package main
 
 import (
-	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -18,7 +18,7 @@ type link struct {
 	listen, upstream string
 
 	mu    sync.Mutex
-	proxy *toxiproxy.Proxy // nil while it is closed
+	proxy *toxiproxy.Proxy // nil while it is cut
 }
 
 func newLink(b *bench, name string, gateway int, upstream string) *link {
@@ -38,20 +38,21 @@ func (l *link) open() error {
 	return nil
 }
 
-// close ends all connections, and refuses new ones.
-func (l *link) close() {
+// cut ends all connections, and refuses new ones.
+func (l *link) cut() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.proxy != nil {
 		l.proxy.Stop()
 		l.proxy = nil
 	}
+	return nil
 }
 
-// reopen is what follows when packets were lost for good.
+// reopen ends all harm, and with it the connections: of some a part was lost,
+// and to take a toxic out of one whose end dies at that moment hangs for ever.
 func (l *link) reopen() error {
-	l.close()
-	return l.open()
+	return errors.Join(l.cut(), l.open())
 }
 
 // toxic is one of the library's, in the JSON that it takes.
@@ -84,11 +85,4 @@ func (l *link) add(toxics ...toxic) error {
 		}
 	}
 	return nil
-}
-
-// cure ends the harm and leaves connections as they are.
-func (l *link) cure() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.proxy.Toxics.ResetToxics(context.Background())
 }

@@ -76,7 +76,7 @@ func (r *redisServer) String() string {
 
 func (r *redisServer) stop() {
 	for _, l := range r.ways {
-		l.close()
+		l.cut()
 	}
 	if r.mini == nil {
 		r.end(syscall.SIGKILL, patience)

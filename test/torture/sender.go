@@ -33,12 +33,13 @@ type sender struct {
 	urls    []string // of the gateways
 	scheme  simulator.Scheme
 	client  *http.Client
+	longest int  // operation, in events
 	repeats bool // send some events more often than it takes
 }
 
-func newSender(l *ledger, c *cluster, repeats bool) *sender {
+func newSender(l *ledger, c *cluster) *sender {
 	s := &sender{
-		ledger: l, scheme: simulator.Scheme{Secret: c.secret}, repeats: repeats,
+		ledger: l, scheme: simulator.Scheme{Secret: c.secret}, longest: maxLength,
 		client: &http.Client{Timeout: callTimeout, Transport: &http.Transport{MaxIdleConnsPerHost: 2 * senders}},
 	}
 	for _, g := range c.gateways {
@@ -55,7 +56,7 @@ func (s *sender) run(ctx context.Context, events int, over time.Duration, rng *r
 	slots := make(chan struct{}, senders)
 	var all sync.WaitGroup
 	for events > 0 && ctx.Err() == nil {
-		length := min(events, 2+rng.IntN(maxLength-1))
+		length := min(events, 2+rng.IntN(s.longest-1))
 		events -= length
 		slots <- struct{}{}
 		index, own := s.ledger.open(rng.IntN(len(kinds)), length), rand.New(rand.NewPCG(rng.Uint64(), 2))

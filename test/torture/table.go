@@ -34,11 +34,11 @@ func (t *torture) table(j judgment) []row {
 		{"Kafka", map[string]string{realBrokers: "Apache Kafka, 3 brokers", fake: "kfake, 3 brokers"}[t.broker]},
 		{"Redis", t.cluster.redis},
 		{"seed", t.seed},
-		{"rounds", t.rounds},
-		{"faults", t.plan.total()},
 	}
-	for _, name := range slices.Sorted(maps.Keys(t.plan.count)) {
-		rows = append(rows, row{"– " + name, t.plan.count[name]})
+	if t.recovery {
+		rows = append(rows, t.results...)
+	} else {
+		rows = append(rows, t.plan.table(t.rounds)...)
 	}
 	rows = append(rows,
 		row{"events sent", sum.sent},
@@ -51,6 +51,7 @@ func (t *torture) table(j judgment) []row {
 	}
 	return append(rows,
 		row{"records in Kafka", t.topics.count},
+		row{"left in spools", t.left()},
 		row{"lost", len(j.lost)},
 		row{"duplicated", len(j.duplicated)},
 		row{"reordered", len(j.reordered)},
@@ -58,6 +59,15 @@ func (t *torture) table(j judgment) []row {
 		row{"longest time without a 2xx", sum.longest.Round(time.Millisecond)},
 		row{"took", time.Since(t.began).Round(time.Second)},
 	)
+}
+
+// left is how many events still wait, as far as the gateways say.
+func (t *torture) left() any {
+	n, err := t.cluster.spooled()
+	if err != nil {
+		return "unknown"
+	}
+	return n
 }
 
 func (t *torture) print(rows []row) {
@@ -96,11 +106,15 @@ func (l *ledger) sum() sum {
 	return s
 }
 
-func (p *plan) total() (n int) {
+// table says what befell the cluster in some rounds.
+func (p *plan) table(rounds int) []row {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for _, count := range p.count {
-		n += count
+	rows, total := []row{{"rounds", rounds}, {"faults", 0}}, 0
+	for _, name := range slices.Sorted(maps.Keys(p.count)) {
+		rows = append(rows, row{"– " + name, p.count[name]})
+		total += p.count[name]
 	}
-	return n
+	rows[1].value = total
+	return rows
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -22,7 +23,8 @@ type torture struct {
 	began   time.Time
 	rounds  int // that were finished
 	shown   map[violation]bool
-	strange int // foreign records that were shown
+	strange int   // foreign records that were shown
+	results []row // of measurements
 	trouble []error
 }
 
@@ -39,18 +41,32 @@ func run(o options) int {
 		return 1
 	}
 	defer t.cluster.stop()
-	t.allRounds()
-	good := t.report()
-	if good && !o.keep {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if o.recovery {
+		t.measure(ctx)
+	} else {
+		t.allRounds(ctx)
+	}
+	if ctx.Err() != nil {
+		t.trouble = append(t.trouble, errors.New("interrupted"))
+	}
+	t.settle()
+	return t.finish(dir)
+}
+
+// finish returns the exit code.
+func (t *torture) finish(dir string) (code int) {
+	if !t.report() {
+		code = 1
+	}
+	if code == 0 && !t.keep {
 		t.cluster.stop()
 		os.RemoveAll(dir)
-		return 0
+		return code
 	}
 	fmt.Println("logs and data are in", dir)
-	if good {
-		return 0
-	}
-	return 1
+	return code
 }
 
 // begin returns when everything is up.
@@ -79,17 +95,18 @@ func (t *torture) say(format string, args ...any) {
 	fmt.Printf("t=%8.3fs %s\n", time.Since(t.ledger.began).Seconds(), fmt.Sprintf(format, args...))
 }
 
-func (t *torture) allRounds() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	s := newSender(t.ledger, t.cluster, !t.once)
+func (t *torture) allRounds(ctx context.Context) {
+	s := newSender(t.ledger, t.cluster)
+	s.repeats = !t.once
 	for round := range t.options.rounds {
-		if !t.round(ctx, s, round) || ctx.Err() != nil {
+		if !t.round(ctx, s, round) {
 			break
 		}
 		t.rounds++
+		if ctx.Err() != nil {
+			break
+		}
 	}
-	t.settle()
 }
 
 // Parts of a round's length.
@@ -112,11 +129,11 @@ func (t *torture) round(ctx context.Context, s *sender, round int) bool {
 	mended := time.Now()
 	t.say("    sent; all is mended")
 	err := await(patience, t.cluster.ready)
+	ready := time.Since(mended)
 	if err == nil {
-		ready := time.Since(mended)
 		err = await(patience, func() error { return t.drained(first) })
-		t.say("    ready after %.1f s, drained after %.1f s", ready.Seconds(), time.Since(mended).Seconds())
 	}
+	t.say("    ready after %.1f s, drained after %.1f s", ready.Seconds(), time.Since(mended).Seconds())
 	if err != nil {
 		t.trouble = append(t.trouble, fmt.Errorf("round %d: %w", round, err))
 	}
