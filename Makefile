@@ -11,10 +11,10 @@ GOFLAGS_BUILD := -trimpath -ldflags "-s -w -X main.version=$(VERSION)"
 # The race detector needs a C compiler. Without one the tests run without it.
 RACE := $(shell command -v $$(go env CC) >/dev/null 2>&1 && echo -race)
 
-.PHONY: help run build test test-real torture lint fuzz bench docker clean
+.PHONY: help run build test test-real torture torture-short lint fuzz bench docker clean
 
 help: ## list the targets
-	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: build ## a simulated AwareID, the gateway and a Kafka broker on 127.0.0.1; COUNT=0 goes on until Ctrl-C
 	./bin/gateway dev --count $(COUNT)
@@ -29,8 +29,12 @@ test: ## every test that needs nothing but Go
 test-real: ## the same against a real Redis and a real Kafka, see test/README.md
 	test/real.sh go test $(RACE) -count=1 -tags integration ./cmd/... ./internal/store/...
 
-torture: ## kill and suspend everything at random, and look whether a promise breaks; ROUNDS, EVENTS, SEED
+torture: ## do harm to everything at random, and look whether a promise breaks; ROUNDS, EVENTS, SEED
 	go run ./test/torture
+
+torture-short: ## 20 short rounds on real brokers, and 20 on ones that answer as they are told
+	go run ./test/torture -rounds 20 -events 300 -length 3s
+	go run ./test/torture -broker kfake -rounds 20 -events 300 -length 2s
 
 lint: ## formatting and vet
 	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo "run gofmt -w on these"; exit 1; }

@@ -3,177 +3,128 @@ package main
 import (
 	"fmt"
 	"math/rand/v2"
-	"os"
-	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 )
 
-// fault does harm to the targets and undoes it. The targets are nobody else's
-// meanwhile.
+// fault is a kind of harm.
 type fault struct {
-	name    string
-	targets func(c *cluster, rng *rand.Rand) []*process
-	harm    func(c *cluster, targets []*process, rng *rand.Rand) error
+	name string
+	draw drawing // nil: it cannot be done here
 }
 
-// Kinds of faults, each once for each time in ten that it is drawn.
-func faultKinds(emptyRedis bool) []fault {
-	kinds := []fault{
-		{"kill gateway", oneGateway, restart(syscall.SIGKILL, 2*time.Second)},
-		{"terminate gateway", oneGateway, restart(syscall.SIGTERM, time.Second)},
-		{"suspend broker", someBrokers(1), suspend(8 * time.Second)},
-		{"kill broker", someBrokers(1), restart(syscall.SIGKILL, 4*time.Second)},
-		{"suspend two brokers", someBrokers(2), suspend(8 * time.Second)},
-		{"suspend Redis", theRedis, suspend(6 * time.Second)},
-		{"restart Redis", theRedis, restart(syscall.SIGKILL, 3*time.Second)},
+type drawing func(d draw) harm
+
+// harm is done to the targets, which are nobody else's meanwhile, and undone
+// when do returns.
+type harm struct {
+	targets []string
+	do      func() error
+}
+
+// draw decides about one occurrence.
+type draw struct {
+	*rand.Rand
+	longest time.Duration
+}
+
+// length is how long the harm lasts: at least a tenth of the longest.
+func (d draw) length() time.Duration {
+	return d.longest/10 + time.Duration(d.Int64N(int64(d.longest-d.longest/10)))
+}
+
+// gateways are one, or all.
+func (d draw) gateways() []int {
+	if i := d.IntN(2 * gatewayCount); i < gatewayCount {
+		return []int{i}
 	}
-	if emptyRedis {
-		kinds = append(kinds, fault{"empty Redis", theRedis, forget})
-	}
-	return kinds
+	return []int{0, 1}
 }
 
-func oneGateway(c *cluster, rng *rand.Rand) []*process {
-	return []*process{c.gateways[rng.IntN(gatewayCount)]}
-}
-
-func theRedis(c *cluster, _ *rand.Rand) []*process { return []*process{c.redis} }
-
-func someBrokers(n int) func(*cluster, *rand.Rand) []*process {
-	return func(c *cluster, rng *rand.Rand) []*process {
-		var some []*process
-		for _, i := range rng.Perm(brokerCount)[:n] {
-			some = append(some, c.brokers[i])
-		}
-		return some
-	}
-}
-
-// between is at least a tenth of the longest.
-func between(longest time.Duration, rng *rand.Rand) time.Duration {
-	return longest/10 + time.Duration(rng.Int64N(int64(longest-longest/10)))
-}
-
-func suspend(longest time.Duration) func(*cluster, []*process, *rand.Rand) error {
-	return func(_ *cluster, targets []*process, rng *rand.Rand) error {
-		for _, p := range targets {
-			p.signal(syscall.SIGSTOP)
-		}
-		time.Sleep(between(longest, rng))
-		for _, p := range targets {
-			p.signal(syscall.SIGCONT)
-		}
-		return nil
-	}
-}
-
-// stopPatience is beyond the HTTP_SHUTDOWN_TIMEOUT of a gateway.
-const stopPatience = 35 * time.Second
-
-func restart(s syscall.Signal, longest time.Duration) func(*cluster, []*process, *rand.Rand) error {
-	return func(_ *cluster, targets []*process, rng *rand.Rand) error {
-		pause := between(longest, rng)
-		for _, p := range targets {
-			if _, err := p.end(s, stopPatience); err != nil {
-				return err
-			}
-		}
-		time.Sleep(pause)
-		for _, p := range targets {
-			if err := p.start(); err != nil {
-				return err
-			}
-		}
-		return nil
-	}
-}
-
-func forget(c *cluster, targets []*process, _ *rand.Rand) error {
-	if _, err := targets[0].end(syscall.SIGKILL, stopPatience); err != nil {
-		return err
-	}
-	if err := os.RemoveAll(filepath.Join(c.dir, "redis", "appendonlydir")); err != nil {
-		return err
-	}
-	return targets[0].start()
-}
-
-// plan is what befalls the cluster in one round.
+// plan is what befalls the cluster.
 type plan struct {
 	kinds []fault
 	rng   *rand.Rand
-	count map[string]int
 	say   func(format string, args ...any)
 
-	mu   sync.Mutex
-	busy map[*process]bool
-	errs []error
+	mu    sync.Mutex
+	count map[string]int
+	busy  map[string]bool
+	errs  []error
 }
 
-// run lets some faults happen within the given time, several at once, and
+func newPlan(kinds []fault, only *regexp.Regexp, rng *rand.Rand, say func(string, ...any)) *plan {
+	p := &plan{rng: rng, say: say, count: map[string]int{}, busy: map[string]bool{}}
+	for _, kind := range kinds {
+		p.count[kind.name] = 0
+		switch {
+		case only != nil && !only.MatchString(kind.name):
+		case kind.draw == nil:
+			say("%s: not possible here", kind.name)
+		default:
+			p.kinds = append(p.kinds, kind)
+		}
+	}
+	return p
+}
+
+const maxFaults = 5 // of a round
+
+// run lets some faults begin within the given time, several at once, and
 // returns when all are undone.
-func (p *plan) run(c *cluster, within time.Duration) {
+func (p *plan) run(within, longest time.Duration) {
+	if len(p.kinds) == 0 {
+		return
+	}
 	var all sync.WaitGroup
-	for range 1 + p.rng.IntN(5) {
+	for range 1 + p.rng.IntN(maxFaults) {
 		kind := p.kinds[p.rng.IntN(len(p.kinds))]
 		start := time.Duration(p.rng.Int64N(int64(within)))
-		rng := rand.New(rand.NewPCG(p.rng.Uint64(), 0))
-		targets := kind.targets(c, rng)
+		h := kind.draw(draw{rand.New(rand.NewPCG(p.rng.Uint64(), 0)), longest})
 		all.Go(func() {
 			time.Sleep(start)
-			if !p.take(targets) {
-				return
-			}
-			defer p.give(targets)
-			p.note(kind.name)
-			began := time.Now()
-			err := kind.harm(c, targets, rng)
-			p.say("    %s: %s, %.1f s", kind.name, names(targets), time.Since(began).Seconds())
-			if err != nil {
-				p.fail(fmt.Errorf("%s: %w", kind.name, err))
-			}
+			p.harm(kind.name, h)
 		})
 	}
 	all.Wait()
 }
 
-func names(targets []*process) string {
-	var list []string
-	for _, p := range targets {
-		list = append(list, p.name)
+func (p *plan) harm(name string, h harm) {
+	if !p.take(name, h.targets) {
+		return
 	}
-	return strings.Join(list, ", ")
+	defer p.give(h.targets)
+	began := time.Now()
+	err := h.do()
+	p.say("    %s (%s), %.1f s", name, strings.Join(h.targets, ", "), time.Since(began).Seconds())
+	if err != nil {
+		p.fail(fmt.Errorf("%s: %w", name, err))
+	}
 }
 
-func (p *plan) take(targets []*process) bool {
+// take is false where one of the targets has its troubles already.
+func (p *plan) take(name string, targets []string) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for _, t := range targets {
-		if p.busy[t] {
-			return false
-		}
+	if slices.ContainsFunc(targets, func(t string) bool { return p.busy[t] }) {
+		return false
 	}
 	for _, t := range targets {
 		p.busy[t] = true
 	}
+	p.count[name]++
 	return true
 }
 
-func (p *plan) give(targets []*process) {
+func (p *plan) give(targets []string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, t := range targets {
 		delete(p.busy, t)
 	}
-}
-
-func (p *plan) note(name string) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.count[name]++
 }
 
 func (p *plan) fail(err error) {

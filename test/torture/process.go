@@ -47,13 +47,22 @@ func (p *process) start() error {
 	return nil
 }
 
+func (p *process) suspend() error { return p.signal(syscall.SIGSTOP) }
+func (p *process) resume() error  { return p.signal(syscall.SIGCONT) }
+
 // signal sends a signal to the program, if it runs.
-func (p *process) signal(s syscall.Signal) {
+func (p *process) signal(s syscall.Signal) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.cmd != nil {
-		p.cmd.Process.Signal(s)
+	if p.cmd == nil {
+		return nil
 	}
+	return p.cmd.Process.Signal(s)
+}
+
+func (p *process) kill() error {
+	_, err := p.end(syscall.SIGKILL, patience)
+	return err
 }
 
 // end sends a signal and waits for the end, which SIGKILL brings about after

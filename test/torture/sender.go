@@ -17,173 +17,87 @@ import (
 )
 
 const (
-	senders      = 100 // operations under way at the same time
+	// senders are the operations under way at the same time, enough to keep the
+	// pace while each answer takes as long as a gateway may.
+	senders      = 400
+	maxLength    = 20 // events of an operation
 	callTimeout  = 5 * time.Second
 	firstBackoff = 50 * time.Millisecond
 	lastBackoff  = time.Second
-	giveUpAfter  = 3 * time.Minute
+	giveUpAfter  = 90 * time.Second
 )
-
-// sent is an event and all that was answered.
-type sent struct {
-	id, operation, kind string
-	sequence            int // within the operation
-	body                []byte
-
-	mu      sync.Mutex
-	answers []answer
-	acked   bool
-}
-
-// answer is one response, or its absence.
-type answer struct {
-	at, took time.Duration // at: when it was sent, since the start of the run
-	gateway  int
-	code     int    // 0: none
-	word     string // the status of the body, or what went wrong
-}
-
-func (a answer) String() string {
-	return fmt.Sprintf("t=%.3fs +%.3fs gateway-%d %d %s", a.at.Seconds(), a.took.Seconds(), a.gateway, a.code, a.word)
-}
-
-func (a answer) acknowledges() bool { return a.code/100 == 2 && a.word != "quarantined" }
-
-// ledger is all that was ever sent.
-type ledger struct {
-	began time.Time
-
-	mu         sync.Mutex
-	events     map[string]*sent
-	operations map[string][]*sent
-	number     int
-	tally      map[string]int // answers by word
-	lastAck    time.Time
-	longest    time.Duration // without a 2xx
-}
-
-func newLedger() *ledger {
-	return &ledger{began: time.Now(), events: map[string]*sent{}, operations: map[string][]*sent{}, tally: map[string]int{}}
-}
-
-func (l *ledger) note(e *sent, a answer) {
-	e.mu.Lock()
-	e.answers = append(e.answers, a)
-	e.acked = e.acked || a.acknowledges()
-	e.mu.Unlock()
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	switch {
-	case a.code/100 == 2:
-		l.tally[a.word]++
-	case a.code != 0:
-		l.tally[fmt.Sprint(a.code)]++
-	default:
-		l.tally["no answer"]++
-	}
-	if a.acknowledges() {
-		now := time.Now()
-		l.longest = max(l.longest, now.Sub(l.lastAck))
-		l.lastAck = now
-	}
-}
-
-var kinds = [][]string{
-	{"enrollment.started", "enrollment.face.check", "enrollment.voice.check", "enrollment.completed"},
-	{"authentication.started", "authentication.face.check", "authentication.completed"},
-	{"reenrollment.started", "reenrollment.completed"},
-	{"unheardof.happened"},
-}
-
-func (l *ledger) add(operation string, family, sequence int) *sent {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.number++
-	e := &sent{
-		id: fmt.Sprintf("e%07d", l.number), operation: operation, sequence: sequence,
-		kind: kinds[family][sequence%len(kinds[family])],
-	}
-	e.body = fmt.Appendf(nil, `{"id":%q,"created":%q,"type":%q,"operationToken":%q,"username":"nobody","data":{"transactionNum":%d}}`,
-		e.id, time.Now().Format("2006-01-02T15:04:05.000-0700"), e.kind, operation, l.number)
-	l.events[e.id] = e
-	l.operations[operation] = append(l.operations[operation], e)
-	return e
-}
 
 // sender posts events as a webhook platform does.
 type sender struct {
-	ledger *ledger
-	urls   [gatewayCount]string
-	scheme simulator.Scheme
-	client *http.Client
-
+	ledger  *ledger
+	urls    []string // of the gateways
+	scheme  simulator.Scheme
+	client  *http.Client
+	longest int  // operation, in events
 	repeats bool // send some events more often than it takes
 }
 
 func newSender(l *ledger, c *cluster) *sender {
-	return &sender{
-		ledger: l, urls: c.public, scheme: simulator.Scheme{Secret: c.secret},
+	s := &sender{
+		ledger: l, scheme: simulator.Scheme{Secret: c.secret}, longest: maxLength,
 		client: &http.Client{Timeout: callTimeout, Transport: &http.Transport{MaxIdleConnsPerHost: 2 * senders}},
 	}
+	for _, g := range c.gateways {
+		s.urls = append(s.urls, g.public)
+	}
+	return s
 }
 
 // run sends so many events of many operations, spread over the given time, and
 // returns when each has its 2xx or was given up.
-func (s *sender) run(ctx context.Context, round, events int, over time.Duration, seed uint64) {
-	s.ledger.mu.Lock()
-	s.ledger.lastAck = time.Now()
-	s.ledger.mu.Unlock()
+func (s *sender) run(ctx context.Context, events int, over time.Duration, rng *rand.Rand) {
+	s.ledger.waitBegins()
 	pace := rate.NewLimiter(rate.Limit(float64(events)/over.Seconds()), 10)
-	rng := rand.New(rand.NewPCG(seed, 1))
 	slots := make(chan struct{}, senders)
 	var all sync.WaitGroup
-	for i := 0; events > 0; i++ {
-		n := min(events, 2+rng.IntN(20))
-		events -= n
+	for events > 0 && ctx.Err() == nil {
+		length := min(events, 2+rng.IntN(s.longest-1))
+		events -= length
 		slots <- struct{}{}
-		operation, own := fmt.Sprintf("op-%d-%d", round, i), rand.New(rand.NewPCG(rng.Uint64(), 2))
+		index, own := s.ledger.open(rng.IntN(len(kinds)), length), rand.New(rand.NewPCG(rng.Uint64(), 2))
 		all.Go(func() {
 			defer func() { <-slots }()
-			s.operation(ctx, operation, n, pace, own, &all)
+			s.operation(ctx, index, length, pace, own, &all)
 		})
 	}
 	all.Wait()
 }
 
 // operation sends one event after the 2xx of the one before.
-func (s *sender) operation(ctx context.Context, operation string, n int, pace *rate.Limiter, rng *rand.Rand, all *sync.WaitGroup) {
-	family := rng.IntN(len(kinds))
-	for i := range n {
+func (s *sender) operation(ctx context.Context, index, length int, pace *rate.Limiter, rng *rand.Rand, all *sync.WaitGroup) {
+	for sequence := range length {
 		if pace.Wait(ctx) != nil {
 			return
 		}
-		e := s.ledger.add(operation, family, i)
-		twice := 50
-		if s.repeats {
-			twice = rng.IntN(100)
+		p := s.ledger.write(index, sequence)
+		if s.repeats && rng.IntN(50) == 0 { // to all at the same moment
+			for gateway := range s.urls {
+				all.Go(func() { s.post(ctx, p, gateway) })
+			}
 		}
-		if twice < 2 { // to both at the same moment
-			all.Go(func() { s.post(ctx, e, 0) })
-			all.Go(func() { s.post(ctx, e, 1) })
-		}
-		if !s.deliver(ctx, e, rng) {
+		if !s.deliver(ctx, p, rng) {
 			return
 		}
-		if twice >= 95 { // although it was acknowledged
-			wait, gateway := time.Duration(rng.Int64N(int64(2*time.Second))), rng.IntN(gatewayCount)
+		if s.repeats && rng.IntN(20) == 0 { // although it was acknowledged
+			wait, gateway := time.Duration(rng.Int64N(int64(2*time.Second))), rng.IntN(len(s.urls))
 			all.Go(func() {
 				time.Sleep(wait)
-				s.post(ctx, e, gateway)
+				s.post(ctx, p, gateway)
 			})
 		}
 	}
 }
 
 // deliver tries until there is a 2xx.
-func (s *sender) deliver(ctx context.Context, e *sent, rng *rand.Rand) bool {
+func (s *sender) deliver(ctx context.Context, p parcel, rng *rand.Rand) bool {
 	began := time.Now()
 	for backoff := firstBackoff; ; backoff = min(2*backoff, lastBackoff) {
-		if s.post(ctx, e, rng.IntN(gatewayCount)).acknowledges() {
+		if s.post(ctx, p, rng.IntN(len(s.urls))).acknowledges() {
 			return true
 		}
 		if ctx.Err() != nil || time.Since(began) > giveUpAfter {
@@ -193,21 +107,21 @@ func (s *sender) deliver(ctx context.Context, e *sent, rng *rand.Rand) bool {
 	}
 }
 
-func (s *sender) post(ctx context.Context, e *sent, gateway int) answer {
+func (s *sender) post(ctx context.Context, p parcel, gateway int) answer {
 	began := time.Now()
 	a := answer{at: began.Sub(s.ledger.began), gateway: gateway}
 	var err error
-	a.code, a.word, err = s.exchange(ctx, e, gateway)
+	a.code, a.word, err = s.exchange(ctx, p, gateway)
 	if err != nil {
 		a.code, a.word = 0, err.Error()
 	}
 	a.took = time.Since(began)
-	s.ledger.note(e, a)
+	s.ledger.answered(p.number, a)
 	return a
 }
 
-func (s *sender) exchange(ctx context.Context, e *sent, gateway int) (code int, word string, err error) {
-	body, header, err := s.scheme.Seal(e.body)
+func (s *sender) exchange(ctx context.Context, p parcel, gateway int) (code int, word string, err error) {
+	body, header, err := s.scheme.Seal(p.body)
 	if err != nil {
 		return 0, "", err
 	}
