@@ -47,6 +47,9 @@ type attendance struct {
 	log     *slog.Logger
 
 	mu         sync.Mutex
+	offset     time.Duration // from the own clock to the store's
+	offsetRTT  time.Duration // within half of that
+	offsetAt   time.Time
 	storeTime  time.Time // as the store last told it
 	toldAt     time.Time // and when it was told
 	promised   time.Time // by the store's clock: the end of the own lease
@@ -148,6 +151,7 @@ func (a *attendance) hear(r event.Roster, sent time.Time) (gone []string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.storeTime, a.toldAt, a.lost = r.Now, time.Now(), false
+	a.compare(sent)
 	clearFor := attendFor // somebody new says nothing earlier than that
 	if !r.FirstEnd.IsZero() {
 		clearFor = min(clearFor, r.FirstEnd.Sub(r.Now))
@@ -165,6 +169,19 @@ func (a *attendance) hear(r event.Roster, sent time.Time) (gone []string) {
 		a.clearUntil = sent.Add(clearFor)
 	}
 	return gone
+}
+
+// offsetAge is when a better comparison of the clocks is worth less than a new
+// one.
+const offsetAge = time.Minute
+
+// compare notes how far the clocks are apart, by the quickest answer of late;
+// the caller has the lock.
+func (a *attendance) compare(sent time.Time) {
+	rtt := a.toldAt.Sub(sent)
+	if a.offsetAt.IsZero() || rtt <= a.offsetRTT || sent.Sub(a.offsetAt) > offsetAge {
+		a.offset, a.offsetRTT, a.offsetAt = a.storeTime.Sub(sent.Add(rtt/2)), rtt, sent
+	}
 }
 
 // clear says that no other replica has answered for an event that it has not
@@ -187,14 +204,12 @@ func (a *attendance) remaining() time.Duration {
 	return a.promised.Sub(a.now())
 }
 
-// inStoreTime is a time of this replica by the clock that all share.
+// inStoreTime is a time of this replica by the clock that all share, as far as
+// it is known.
 func (a *attendance) inStoreTime(t time.Time) time.Time {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.toldAt.IsZero() {
-		return t
-	}
-	return a.storeTime.Add(t.Sub(a.toldAt))
+	return t.Add(a.offset)
 }
 
 // close leaves the roster, if everything is published.

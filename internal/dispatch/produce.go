@@ -101,7 +101,7 @@ func (d *Dispatcher) giveBack(c event.Claim) {
 		ctx, cancel := context.WithTimeout(context.Background(), releaseTimeout)
 		defer cancel()
 		if err := d.store.Release(ctx, c.Key, c.Token); err != nil {
-			d.opts.Log.Warn("a claim could not be given back and stays until its lease ends", "error", err)
+			d.opts.Log.Debug("a claim could not be given back and stays until its lease ends", "error", err)
 		}
 	}()
 }

@@ -16,10 +16,9 @@ import (
 )
 
 // Queues keep the events of an operation in order over all replicas while some
-// of them wait in spools. Enqueue answers for each ticket the id of the one that
-// stands first in its queue.
+// of them wait in spools. See store.Redis for the promises of the methods.
 type Queues interface {
-	Enqueue(ctx context.Context, tickets []event.Ticket, keep time.Duration) (heads []string, err error)
+	Enqueue(ctx context.Context, tickets []event.Ticket, keep time.Duration) ([]event.Standing, error)
 	Dequeue(ctx context.Context, tickets []event.Ticket) error
 }
 
@@ -47,7 +46,7 @@ type spooler struct {
 	try     func(ctx context.Context, p *parcel) error
 	outage  *outage
 	slog    *slog.Logger
-	turns   *batch.Group[turn, string]
+	turns   *batch.Group[turn, event.Standing]
 	slots   *semaphore.Weighted
 	entries *semaphore.Weighted // of the window
 	bytes   *semaphore.Weighted // of the window
@@ -71,10 +70,22 @@ type spooler struct {
 
 // slip says of an entry where it stands.
 type slip struct {
-	ticket    event.Ticket
+	ticket    event.Ticket // with the time of receipt, or the one that the store gave it
+	timed     bool         // that time counts: the store is not to give it one
 	onDisk    bool
 	published bool // the store knows of the ticket
 	doubtful  bool // the store may hear of the ticket late
+}
+
+// toTell is the ticket as the store is told of it. Of two events whose tickets
+// the store has timed, the one that was answered first is ahead, whatever the
+// replicas' clocks say.
+func (mine *slip) toTell() event.Ticket {
+	t := mine.ticket
+	if !mine.timed {
+		t.At = time.Time{}
+	}
+	return t
 }
 
 func newSpooler(log *spool.Log, queues Queues, out *outage, logger *slog.Logger, try func(context.Context, *parcel) error) *spooler {

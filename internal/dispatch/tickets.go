@@ -35,9 +35,8 @@ type ghost struct {
 	due    time.Time // then it is taken out once more
 }
 
-// takeTurns answers each ticket that enters with the id of the one that stands
-// first in its queue.
-func (s *spooler) takeTurns(ctx context.Context, turns []turn) ([]string, error) {
+// takeTurns answers each ticket that enters with where it stands.
+func (s *spooler) takeTurns(ctx context.Context, turns []turn) ([]event.Standing, error) {
 	ctx, cancel := context.WithTimeout(ctx, turnsTimeout)
 	defer cancel()
 	var in, out []event.Ticket
@@ -49,14 +48,14 @@ func (s *spooler) takeTurns(ctx context.Context, turns []turn) ([]string, error)
 			in, at = append(in, t.ticket), append(at, i)
 		}
 	}
-	answers := make([]string, len(turns))
+	answers := make([]event.Standing, len(turns))
 	if len(in) > 0 {
-		heads, err := s.queues.Enqueue(ctx, in, queueKeep)
+		standings, err := s.queues.Enqueue(ctx, in, queueKeep)
 		if err != nil {
 			return nil, err
 		}
-		for i, head := range heads {
-			answers[at[i]] = head
+		for i, standing := range standings {
+			answers[at[i]] = standing
 		}
 	}
 	if len(out) > 0 {
@@ -70,7 +69,8 @@ func (s *spooler) takeTurns(ctx context.Context, turns []turn) ([]string, error)
 // must not go on to the operation's next event, which another replica might
 // deliver first.
 func (s *spooler) publish(ctx context.Context, mine *slip) error {
-	if s.queues == nil || mine.ticket.Queue == "" || s.isPublished(mine) {
+	ticket, told := s.ticketOf(mine)
+	if told {
 		return nil
 	}
 	telling := ctx
@@ -79,29 +79,31 @@ func (s *spooler) publish(ctx context.Context, mine *slip) error {
 		telling, cancel = context.WithTimeout(ctx, publishTimeout)
 		defer cancel()
 	}
-	if _, err := s.turns.Do(telling, turn{ticket: mine.ticket}); err != nil {
+	standing, err := s.turns.Do(telling, turn{ticket: ticket})
+	if err != nil {
 		s.outage.storeFailed(err)
 		s.miss(mine)
 		return s.awaitSilence(ctx, mine, err)
 	}
-	if gone := s.notePublished(mine); gone { // delivered meanwhile: nobody stands behind the ticket
-		_, err := s.turns.Do(ctx, turn{mine.ticket, true})
+	if gone := s.notePublished(mine, standing); gone { // delivered meanwhile: nobody stands behind the ticket
+		_, err := s.turns.Do(ctx, turn{ticket, true})
 		return err
 	}
 	return nil
 }
 
-func (s *spooler) isPublished(mine *slip) bool {
+// ticketOf returns what the store is to be told, unless it knows, or need not.
+func (s *spooler) ticketOf(mine *slip) (ticket event.Ticket, told bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return mine.published
+	return mine.toTell(), s.queues == nil || mine.ticket.Queue == "" || mine.published
 }
 
 // notePublished reports whether the entry has left the spool.
-func (s *spooler) notePublished(mine *slip) (gone bool) {
+func (s *spooler) notePublished(mine *slip, standing event.Standing) (gone bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	mine.published = true
+	mine.published, mine.timed, mine.ticket.At = true, true, standing.At
 	delete(s.missed, mine.ticket.ID)
 	return s.mine[mine.ticket.ID] == nil
 }
@@ -110,7 +112,7 @@ func (s *spooler) notePublished(mine *slip) (gone bool) {
 func (s *spooler) miss(mine *slip) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	mine.doubtful = true
+	mine.doubtful, mine.timed = true, true
 	if s.mine[mine.ticket.ID] != nil {
 		s.missed[mine.ticket.ID] = mine
 	}
@@ -157,18 +159,19 @@ func (s *spooler) publishAll(ctx context.Context) error {
 	if s.queues == nil {
 		return nil
 	}
-	for batch := s.someMissed(); len(batch) > 0; batch = s.someMissed() {
-		tickets := make([]event.Ticket, len(batch))
-		for i, mine := range batch {
-			tickets[i] = mine.ticket
+	for {
+		batch, tickets := s.someMissed()
+		if len(batch) == 0 {
+			break
 		}
-		if _, err := s.queues.Enqueue(ctx, tickets, queueKeep); err != nil {
+		standings, err := s.queues.Enqueue(ctx, tickets, queueKeep)
+		if err != nil {
 			return err
 		}
 		var gone []event.Ticket
-		for _, mine := range batch {
-			if s.notePublished(mine) {
-				gone = append(gone, mine.ticket)
+		for i, mine := range batch {
+			if s.notePublished(mine, standings[i]) {
+				gone = append(gone, tickets[i])
 			}
 		}
 		if err := s.leave(ctx, gone); err != nil {
@@ -185,16 +188,16 @@ func (s *spooler) leave(ctx context.Context, tickets []event.Ticket) error {
 	return s.queues.Dequeue(ctx, tickets)
 }
 
-func (s *spooler) someMissed() []*slip {
+func (s *spooler) someMissed() (batch []*slip, tickets []event.Ticket) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var batch []*slip
 	for _, mine := range s.missed {
-		if batch = append(batch, mine); len(batch) == publishBatch {
+		batch, tickets = append(batch, mine), append(tickets, mine.toTell())
+		if len(batch) == publishBatch {
 			break
 		}
 	}
-	return batch
+	return batch, tickets
 }
 
 func (s *spooler) dueGhosts() (due []event.Ticket) {
@@ -212,7 +215,7 @@ func (s *spooler) republish() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for id, mine := range s.mine {
-		if mine.ticket.Queue != "" {
+		if mine.ticket.Queue != "" && mine.onDisk {
 			mine.published = false
 			s.missed[id] = mine
 		}
@@ -226,15 +229,25 @@ func (s *spooler) awaitTurn(ctx context.Context, p *parcel) error {
 	if s.queues == nil || p.Ticket.Queue == "" {
 		return nil
 	}
-	head, err := s.turns.Do(ctx, turn{ticket: p.Ticket})
-	switch {
-	case err != nil:
+	mine := s.slipOf(p)
+	ticket, _ := s.ticketOf(mine)
+	standing, err := s.turns.Do(ctx, turn{ticket: ticket})
+	if err != nil {
+		s.miss(mine)
 		s.storeFailed(ctx, err)
 		return err
-	case head != "" && !s.isMine(head):
+	}
+	s.notePublished(mine, standing)
+	if !s.isMine(standing.First) {
 		return errNotFirst
 	}
 	return nil
+}
+
+func (s *spooler) slipOf(p *parcel) *slip {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.mine[p.Ticket.ID]
 }
 
 // isMine recognizes the tickets of this replica, whose own order is that of the

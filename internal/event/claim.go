@@ -76,7 +76,13 @@ const (
 type Ticket struct {
 	Queue string    // see Event.QueueKey
 	ID    string    // unique
-	At    time.Time // when the event was received: earlier is ahead
+	At    time.Time // earlier is ahead; zero: as of now, by the store's clock
+}
+
+// Standing is what the store answers to a ticket.
+type Standing struct {
+	At    time.Time // of the ticket
+	First string    // id of the ticket that stands first in its queue
 }
 
 // Memory says since when a store remembers. A store that may have lost claims

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -13,32 +14,46 @@ import (
 // The queues of operations: a sorted set each, of ticket ids by the time at
 // which their event was received. A queue that nobody stands in does not exist.
 
+// enqueueScript answers the time of the ticket, in microseconds, and the id of
+// the one that stands first.
+var enqueueScript = redis.NewScript(`
+local key, id, at, kept = KEYS[1], ARGV[1], tonumber(ARGV[2]), ARGV[3]
+if at == 0 then
+  local t = redis.call('TIME')
+  at = t[1] * 1000000 + t[2]
+end
+redis.call('ZADD', key, 'NX', string.format('%d', at), id)
+redis.call('PEXPIRE', key, kept)
+return {string.format('%d', redis.call('ZSCORE', key, id)), redis.call('ZRANGE', key, 0, 0)[1]}
+`)
+
 // Enqueue puts tickets into their queues, in one round trip, and answers for
-// each, at the same index, the id of the ticket that stands first in its queue.
-// One that stands there already keeps its place. Each queue is remembered for
+// each, at the same index, where it stands. One that stands there already keeps
+// its place; one without a time gets that of Redis. Each queue is remembered for
 // at least keep from now, so whoever waits calls again before that: a replica
 // that is gone for good must not hold up the others for ever.
-func (r *Redis) Enqueue(ctx context.Context, tickets []event.Ticket, keep time.Duration) ([]string, error) {
-	answers := make([]*redis.StringSliceCmd, len(tickets))
-	_, err := r.client.Pipelined(ctx, func(p redis.Pipeliner) error {
-		for i, t := range tickets {
-			queue := r.queues + t.Queue
-			p.ZAddNX(ctx, queue, redis.Z{Score: float64(t.At.UnixMicro()), Member: t.ID})
-			p.PExpire(ctx, queue, keep)
-			answers[i] = p.ZRange(ctx, queue, 0, 0)
+func (r *Redis) Enqueue(ctx context.Context, tickets []event.Ticket, keep time.Duration) ([]event.Standing, error) {
+	runs := make([]run, len(tickets))
+	for i, t := range tickets {
+		at := int64(0)
+		if !t.At.IsZero() {
+			at = t.At.UnixMicro()
 		}
-		return nil
-	})
-	if err != nil {
-		return nil, fmt.Errorf("enqueue in Redis: %w", err)
+		runs[i] = run{key: r.queues + t.Queue, args: []any{t.ID, at, keep.Milliseconds()}}
 	}
-	heads := make([]string, len(tickets))
-	for i, answer := range answers {
-		if ids := answer.Val(); len(ids) > 0 {
-			heads[i] = ids[0]
+	standings := make([]event.Standing, len(tickets))
+	for i, cmd := range r.runAll(ctx, enqueueScript, runs) {
+		answer, err := cmd.StringSlice()
+		if err != nil {
+			return nil, fmt.Errorf("enqueue in Redis: %w", err)
 		}
+		n, err := numbers(answer[:1])
+		if err != nil {
+			return nil, errors.New("enqueue in Redis: the answer cannot be read")
+		}
+		standings[i] = event.Standing{At: time.UnixMicro(n[0]), First: answer[1]}
 	}
-	return heads, nil
+	return standings, nil
 }
 
 // Dequeue takes tickets out of their queues, in one round trip.

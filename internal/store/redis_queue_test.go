@@ -30,10 +30,13 @@ func TestQueues(t *testing.T) {
 		return got.Queued
 	}
 
-	enqueue := func(tickets ...event.Ticket) []string {
-		heads, err := redis.Enqueue(ctx, tickets, keep)
+	enqueue := func(tickets ...event.Ticket) (first []string) {
+		standings, err := redis.Enqueue(ctx, tickets, keep)
 		require.NoError(t, err)
-		return heads
+		for _, s := range standings {
+			first = append(first, s.First)
+		}
+		return first
 	}
 
 	require.False(t, queued("1"), "an empty queue holds nobody up")
@@ -53,4 +56,14 @@ func TestQueues(t *testing.T) {
 	require.NoError(t, err)
 	server.FastForward(time.Minute)
 	require.False(t, queued("4"), "nobody came back to keep the queue")
+
+	server.SetTime(now)
+	standings, err := redis.Enqueue(ctx, []event.Ticket{{Queue: "w/op", ID: "d"}}, keep)
+	require.NoError(t, err)
+	require.Equal(t, now.UnixMicro(), standings[0].At.UnixMicro(), "the time is the store's")
+	server.SetTime(now.Add(time.Hour))
+	standings, err = redis.Enqueue(ctx, []event.Ticket{{Queue: "w/op", ID: "d"}, {Queue: "w/op", ID: "e"}}, keep)
+	require.NoError(t, err)
+	require.Equal(t, now.UnixMicro(), standings[0].At.UnixMicro(), "and stays")
+	require.Equal(t, "d", standings[1].First)
 }

@@ -10,10 +10,10 @@ import (
 	"awareid-gateway/internal/event"
 )
 
-// attendScript renews a lease, unless its end is 0, and answers the time, the
-// end of the lease among the others' that ends first and has not ended yet, 0
-// for none, and then whose lease has ended. Times are in milliseconds. A lease
-// never becomes shorter: a request that was late must not take one back.
+// attendScript renews a lease, unless its end is 0, and answers the time, in
+// microseconds, the end of the lease among the others' that ends first and has
+// not ended yet, in milliseconds, 0 for none, and then whose lease has ended. A
+// lease never becomes shorter: a request that was late must not take one back.
 var attendScript = redis.NewScript(prelude + `
 local who, lease, t = ARGV[1], tonumber(ARGV[2]), now()
 if lease > tonumber(redis.call('ZSCORE', key, who) or 0) then redis.call('ZADD', key, lease, who) end
@@ -25,7 +25,8 @@ for i = 1, #all, 2 do
   elseif ends <= t then table.insert(absent, all[i])
   elseif first == 0 or ends < first then first = ends end
 end
-return {string.format('%d', t), string.format('%d', first), unpack(absent)}
+local exact = redis.call('TIME')
+return {string.format('%d', exact[1] * 1000000 + exact[2]), string.format('%d', first), unpack(absent)}
 `)
 
 // dismissScript forgets leases that have ended.
@@ -51,7 +52,7 @@ func (r *Redis) Attend(ctx context.Context, who string, until time.Time) (event.
 	if err != nil {
 		return event.Roster{}, fmt.Errorf("attend in Redis: the answer cannot be read")
 	}
-	roster := event.Roster{Now: time.UnixMilli(n[0]), Absent: answer[2:]}
+	roster := event.Roster{Now: time.UnixMicro(n[0]), Absent: answer[2:]}
 	if n[1] > 0 {
 		roster.FirstEnd = time.UnixMilli(n[1])
 	}
