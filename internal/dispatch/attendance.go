@@ -47,13 +47,15 @@ type attendance struct {
 	log     *slog.Logger
 
 	mu         sync.Mutex
-	offset     time.Duration // from the own clock to the store's
-	offsetRTT  time.Duration // within half of that
+	offset     time.Duration // from the own clock to the store's, at most
+	offsetRTT  time.Duration // and at least this less
 	offsetAt   time.Time
 	storeTime  time.Time // as the store last told it
 	toldAt     time.Time // and when it was told
 	promised   time.Time // by the store's clock: the end of the own lease
 	clearUntil time.Time // until then no lease of others ends
+	known      []string  // the others, as of the last answer
+	expected   []string  // others that a store which has forgotten them will hear of again
 	absent     map[string]time.Time
 	lost       bool // the last beat failed, or there was none
 
@@ -104,12 +106,26 @@ func (a *attendance) tryBeat(ctx context.Context) error {
 	if err := a.prepare(ctx); err != nil {
 		return err
 	}
-	if a.isLost() { // learn the store's time first
-		if err := a.ask(ctx, time.Time{}); err != nil {
+	if a.isLost() {
+		if err := a.look(ctx); err != nil {
 			return err
 		}
 	}
 	return a.ask(ctx, a.promise(a.extend))
+}
+
+// looks are how often the store's time is asked for at first: the quickest
+// answer tells it best.
+const looks = 3
+
+// look learns the store's time before a lease is asked for.
+func (a *attendance) look(ctx context.Context) error {
+	for range looks {
+		if err := a.ask(ctx, time.Time{}); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (a *attendance) isLost() bool {
@@ -156,19 +172,35 @@ func (a *attendance) hear(r event.Roster, sent time.Time) (gone []string) {
 	if !r.FirstEnd.IsZero() {
 		clearFor = min(clearFor, r.FirstEnd.Sub(r.Now))
 	}
-	maps.DeleteFunc(a.absent, func(who string, _ time.Time) bool { return !slices.Contains(r.Absent, who) })
-	for _, who := range r.Absent {
+	a.known = slices.Concat(r.Present, r.Absent)
+	a.expected = slices.DeleteFunc(a.expected, func(who string) bool { return slices.Contains(a.known, who) })
+	absent := slices.Concat(r.Absent, a.expected)
+	maps.DeleteFunc(a.absent, func(who string, _ time.Time) bool { return !slices.Contains(absent, who) })
+	for _, who := range absent {
 		if since, known := a.absent[who]; !known {
 			a.absent[who] = sent
 		} else if sent.Sub(since) >= dismissAfter {
 			gone = append(gone, who)
 		}
 	}
+	a.expected = slices.DeleteFunc(a.expected, func(who string) bool { return slices.Contains(gone, who) })
 	a.clearUntil = sent
-	if len(gone) == len(r.Absent) {
+	if len(gone) == len(absent) {
 		a.clearUntil = sent.Add(clearFor)
 	}
 	return gone
+}
+
+// forgotten is told that the store has lost its memory, and the roster with it.
+func (a *attendance) forgotten() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, who := range a.known {
+		if !slices.Contains(a.expected, who) {
+			a.expected = append(a.expected, who)
+		}
+	}
+	a.clearUntil = time.Time{}
 }
 
 // offsetAge is when a better comparison of the clocks is worth less than a new
@@ -180,7 +212,7 @@ const offsetAge = time.Minute
 func (a *attendance) compare(sent time.Time) {
 	rtt := a.toldAt.Sub(sent)
 	if a.offsetAt.IsZero() || rtt <= a.offsetRTT || sent.Sub(a.offsetAt) > offsetAge {
-		a.offset, a.offsetRTT, a.offsetAt = a.storeTime.Sub(sent.Add(rtt/2)), rtt, sent
+		a.offset, a.offsetRTT, a.offsetAt = a.storeTime.Sub(sent), rtt, sent
 	}
 }
 
@@ -204,8 +236,9 @@ func (a *attendance) remaining() time.Duration {
 	return a.promised.Sub(a.now())
 }
 
-// inStoreTime is a time of this replica by the clock that all share, as far as
-// it is known.
+// inStoreTime is a time of this replica by the clock that all share: not before
+// what the store itself gave to an event that was answered before, and ahead by no
+// more than an answer of the store takes.
 func (a *attendance) inStoreTime(t time.Time) time.Time {
 	a.mu.Lock()
 	defer a.mu.Unlock()

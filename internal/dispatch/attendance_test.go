@@ -46,8 +46,11 @@ func (b *board) Attend(_ context.Context, who string, until time.Time) (r event.
 		case id == who:
 		case !end.After(r.Now):
 			r.Absent = append(r.Absent, id)
-		case r.FirstEnd.IsZero() || end.Before(r.FirstEnd):
-			r.FirstEnd = end
+		default:
+			r.Present = append(r.Present, id)
+			if r.FirstEnd.IsZero() || end.Before(r.FirstEnd) {
+				r.FirstEnd = end
+			}
 		}
 	}
 	return r, nil
@@ -173,6 +176,37 @@ func TestTheAbsentAreDismissed(t *testing.T) {
 		time.Sleep(2 * beatEvery)
 		require.True(t, b.clear(t.Context()))
 		require.Equal(t, []string{"b"}, world.who())
+	})
+}
+
+// A store that has lost its memory does not know of a replica that is cut off.
+func TestTheForgottenAreWaitedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		world := newBoard()
+		a, _ := attendant(t, world, "a")
+		b, _ := attendant(t, world, "b")
+		defer b.close(t.Context())
+		defer a.close(t.Context())
+		time.Sleep(beatEvery)
+		require.True(t, b.clear(t.Context()))
+
+		world.setCut("a", true)
+		require.NoError(t, world.Dismiss(t.Context(), []string{"a", "b"}))
+		b.forgotten()
+		require.False(t, b.clear(t.Context()), "at once")
+		time.Sleep(attendFor)
+		require.False(t, b.clear(t.Context()))
+		world.setCut("a", false)
+		time.Sleep(2 * beatEvery)
+		require.True(t, b.clear(t.Context()))
+
+		world.setCut("a", true)
+		require.NoError(t, world.Dismiss(t.Context(), []string{"a", "b"}))
+		b.forgotten()
+		time.Sleep(dismissAfter - beatEvery)
+		require.False(t, b.clear(t.Context()))
+		time.Sleep(3 * beatEvery)
+		require.True(t, b.clear(t.Context()), "it may be gone for good")
 	})
 }
 

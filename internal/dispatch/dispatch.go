@@ -249,6 +249,9 @@ func (d *Dispatcher) memoryLost() {
 	if d.spooler != nil {
 		d.spooler.republish()
 	}
+	if d.others != nil {
+		d.others.forgotten()
+	}
 	select {
 	case d.restore.wake <- struct{}{}:
 	default:

@@ -2,6 +2,8 @@ package dispatch
 
 import (
 	"context"
+	"errors"
+	"time"
 )
 
 // start begins to drain.
@@ -59,7 +61,8 @@ func (s *spooler) admit(ctx context.Context, p *parcel) {
 func (s *spooler) readmit(p *parcel) {
 	s.expect(p.Ticket.Queue, 1)
 	mine := s.enter(p)
-	mine.onDisk, mine.timed = true, true
+	mine.onDisk = true
+	s.time(mine, mine.ticket.At, true)
 	if s.queues != nil && p.Ticket.Queue != "" {
 		s.missed[p.Ticket.ID] = mine
 	}
@@ -100,10 +103,21 @@ func (s *spooler) deliver(ctx context.Context, p *parcel) bool {
 		if err == nil {
 			return true
 		}
+		if errors.Is(err, errNotFirst) {
+			backoff = s.turnPause()
+		}
 		if !pause(ctx, backoff) {
 			return false
 		}
 	}
+}
+
+// turnPause is how long to wait for a turn: short, as others hand over within
+// moments, unless that many wait that their questions would keep the store busy.
+func (s *spooler) turnPause() time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return min(firstBackoff*time.Duration(1+len(s.chains)/drains), 2*lastBackoff)
 }
 
 func (s *spooler) attempt(ctx context.Context, p *parcel) error {

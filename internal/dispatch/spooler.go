@@ -53,6 +53,7 @@ type spooler struct {
 
 	mu      sync.Mutex
 	waiting map[string]int       // entries by queue
+	latest  map[string]time.Time // time of their tickets, by queue
 	unread  int                  // entries of an earlier run whose queue is not known yet
 	chains  map[string][]*parcel // the window, by queue
 	slips   map[string]*slip     // of what is in here, by claim key
@@ -72,6 +73,7 @@ type spooler struct {
 type slip struct {
 	ticket    event.Ticket // with the time of receipt, or the one that the store gave it
 	timed     bool         // that time counts: the store is not to give it one
+	since     time.Time    // this slip's beginning, by the own clock
 	onDisk    bool
 	published bool // the store knows of the ticket
 	doubtful  bool // the store may hear of the ticket late
@@ -83,7 +85,7 @@ type slip struct {
 func (mine *slip) toTell() event.Ticket {
 	t := mine.ticket
 	if !mine.timed {
-		t.At = time.Time{}
+		t.Within = publishTimeout
 	}
 	return t
 }
@@ -94,7 +96,7 @@ func newSpooler(log *spool.Log, queues Queues, out *outage, logger *slog.Logger,
 		slots:   semaphore.NewWeighted(drains),
 		entries: semaphore.NewWeighted(windowEntries),
 		bytes:   semaphore.NewWeighted(windowBytes),
-		waiting: map[string]int{}, chains: map[string][]*parcel{},
+		waiting: map[string]int{}, latest: map[string]time.Time{}, chains: map[string][]*parcel{},
 		slips: map[string]*slip{}, mine: map[string]*slip{}, missed: map[string]*slip{},
 		unread: log.Pending(), ended: make(chan struct{}),
 	}
@@ -160,7 +162,7 @@ func (s *spooler) announce(p *parcel) (mine *slip, there bool) {
 
 // enter notes a parcel; the caller has the lock.
 func (s *spooler) enter(p *parcel) *slip {
-	mine := &slip{ticket: p.Ticket}
+	mine := &slip{ticket: p.Ticket, since: time.Now()}
 	s.slips[p.ClaimKey], s.mine[p.Ticket.ID] = mine, mine
 	return mine
 }
@@ -183,6 +185,21 @@ func (s *spooler) expect(queue string, change int) {
 	}
 	if s.waiting[queue] += change; s.waiting[queue] == 0 {
 		delete(s.waiting, queue)
+		delete(s.latest, queue)
+	}
+}
+
+// time gives a ticket its time. One that the replica gives by itself is behind
+// those of earlier entries: else it would stand for them, ahead of what other
+// replicas hold. The caller has the lock.
+func (s *spooler) time(mine *slip, at time.Time, own bool) {
+	latest := s.latest[mine.ticket.Queue]
+	if own && !at.After(latest) {
+		at = latest.Add(time.Microsecond)
+	}
+	mine.ticket.At, mine.timed = at, true
+	if at.After(latest) && s.mine[mine.ticket.ID] != nil {
+		s.latest[mine.ticket.Queue] = at
 	}
 }
 

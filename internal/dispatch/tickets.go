@@ -14,7 +14,8 @@ const (
 	queueKeep = 24 * time.Hour
 	// publishBatch bounds one round trip of tickets.
 	publishBatch = 512
-	// publishTimeout is what an event waits for a store that seems to be away.
+	// publishTimeout is what an event waits for a store that seems to be away, and
+	// how long after its receipt the store may give its ticket a time.
 	publishTimeout = 250 * time.Millisecond
 	maxTurns       = 256
 	turnsTimeout   = 3 * time.Second
@@ -103,7 +104,8 @@ func (s *spooler) ticketOf(mine *slip) (ticket event.Ticket, told bool) {
 func (s *spooler) notePublished(mine *slip, standing event.Standing) (gone bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	mine.published, mine.timed, mine.ticket.At = true, true, standing.At
+	mine.published = true
+	s.time(mine, standing.At, false)
 	delete(s.missed, mine.ticket.ID)
 	return s.mine[mine.ticket.ID] == nil
 }
@@ -112,7 +114,10 @@ func (s *spooler) notePublished(mine *slip, standing event.Standing) (gone bool)
 func (s *spooler) miss(mine *slip) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	mine.doubtful, mine.timed = true, true
+	mine.doubtful = true
+	if !mine.timed {
+		s.time(mine, mine.ticket.At, true)
+	}
 	if s.mine[mine.ticket.ID] != nil {
 		s.missed[mine.ticket.ID] = mine
 	}
@@ -134,14 +139,14 @@ func (s *spooler) awaitSilence(ctx context.Context, mine *slip, why error) error
 }
 
 // mayTalkFor is how long the other replicas may take it that everything in here
-// is published, although this ticket is not.
+// is published, although this ticket is not, or the store may yet give it a time.
 func (s *spooler) mayTalkFor(mine *slip) time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.missed[mine.ticket.ID] == nil || s.others == nil {
 		return 0
 	}
-	return s.others.remaining()
+	return max(s.others.remaining(), publishTimeout-time.Since(mine.since))
 }
 
 // promise extends the lease of this replica unless something is not published.

@@ -76,7 +76,10 @@ const (
 type Ticket struct {
 	Queue string    // see Event.QueueKey
 	ID    string    // unique
-	At    time.Time // earlier is ahead; zero: as of now, by the store's clock
+	At    time.Time // by the store's clock, about; earlier is ahead
+	// Within: the store's own time counts, if that is no more than this later
+	// than At. It leaves no doubt about which of two replicas was first.
+	Within time.Duration
 }
 
 // Standing is what the store answers to a ticket.
@@ -97,5 +100,6 @@ type Memory struct {
 type Roster struct {
 	Now      time.Time // by the store's clock
 	FirstEnd time.Time // of the leases of others that have not ended; zero: there is none
+	Present  []string  // the others whose lease lasts
 	Absent   []string  // those whose lease has ended
 }

@@ -162,12 +162,15 @@ func TestRoster(t *testing.T) {
 	require.Zero(t, attend("a", time.Time{}).FirstEnd, "looking leaves no lease")
 	require.Zero(t, attend("a", after(2*time.Second)).FirstEnd, "nobody else is there")
 	require.Equal(t, after(2*time.Second).UnixMilli(), attend("b", after(3*time.Second)).FirstEnd.UnixMilli())
-	require.Equal(t, after(3*time.Second).UnixMilli(), attend("a", after(time.Second)).FirstEnd.UnixMilli())
+	got := attend("a", after(time.Second))
+	require.Equal(t, after(3*time.Second).UnixMilli(), got.FirstEnd.UnixMilli())
+	require.Equal(t, []string{"b"}, got.Present)
 	require.Equal(t, after(2*time.Second).UnixMilli(), attend("c", time.Time{}).FirstEnd.UnixMilli(), "a late request takes nothing back")
 
 	clock.pass(2 * time.Second)
-	got := attend("c", time.Time{})
+	got = attend("c", time.Time{})
 	require.Equal(t, []string{"a"}, got.Absent)
+	require.Equal(t, []string{"b"}, got.Present)
 	require.Equal(t, after(3*time.Second).UnixMilli(), got.FirstEnd.UnixMilli(), "an end that is past says nothing of what is to come")
 
 	require.NoError(t, r.Dismiss(t.Context(), []string{"a", "b", "unknown"}))

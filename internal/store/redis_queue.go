@@ -17,11 +17,10 @@ import (
 // enqueueScript answers the time of the ticket, in microseconds, and the id of
 // the one that stands first.
 var enqueueScript = redis.NewScript(`
-local key, id, at, kept = KEYS[1], ARGV[1], tonumber(ARGV[2]), ARGV[3]
-if at == 0 then
-  local t = redis.call('TIME')
-  at = t[1] * 1000000 + t[2]
-end
+local key, id, at, within, kept = KEYS[1], ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4]
+local t = redis.call('TIME')
+local now = t[1] * 1000000 + t[2]
+if within > 0 and now <= at + within then at = now end
 redis.call('ZADD', key, 'NX', string.format('%d', at), id)
 redis.call('PEXPIRE', key, kept)
 return {string.format('%d', redis.call('ZSCORE', key, id)), redis.call('ZRANGE', key, 0, 0)[1]}
@@ -29,17 +28,13 @@ return {string.format('%d', redis.call('ZSCORE', key, id)), redis.call('ZRANGE',
 
 // Enqueue puts tickets into their queues, in one round trip, and answers for
 // each, at the same index, where it stands. One that stands there already keeps
-// its place; one without a time gets that of Redis. Each queue is remembered for
+// its place. Each queue is remembered for
 // at least keep from now, so whoever waits calls again before that: a replica
 // that is gone for good must not hold up the others for ever.
 func (r *Redis) Enqueue(ctx context.Context, tickets []event.Ticket, keep time.Duration) ([]event.Standing, error) {
 	runs := make([]run, len(tickets))
 	for i, t := range tickets {
-		at := int64(0)
-		if !t.At.IsZero() {
-			at = t.At.UnixMicro()
-		}
-		runs[i] = run{key: r.queues + t.Queue, args: []any{t.ID, at, keep.Milliseconds()}}
+		runs[i] = run{key: r.queues + t.Queue, args: []any{t.ID, t.At.UnixMicro(), t.Within.Microseconds(), keep.Milliseconds()}}
 	}
 	standings := make([]event.Standing, len(tickets))
 	for i, cmd := range r.runAll(ctx, enqueueScript, runs) {

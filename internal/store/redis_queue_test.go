@@ -57,13 +57,19 @@ func TestQueues(t *testing.T) {
 	server.FastForward(time.Minute)
 	require.False(t, queued("4"), "nobody came back to keep the queue")
 
-	server.SetTime(now)
-	standings, err := redis.Enqueue(ctx, []event.Ticket{{Queue: "w/op", ID: "d"}}, keep)
-	require.NoError(t, err)
-	require.Equal(t, now.UnixMicro(), standings[0].At.UnixMicro(), "the time is the store's")
+	standing := func(id string, at time.Time, within time.Duration) event.Standing {
+		t.Helper()
+		standings, err := redis.Enqueue(ctx, []event.Ticket{{Queue: "w/other", ID: id, At: at, Within: within}}, keep)
+		require.NoError(t, err)
+		return standings[0]
+	}
+	server.SetTime(now.Add(time.Second))
+	require.Equal(t, now.UnixMicro(), standing("own", now, 0).At.UnixMicro())
+	require.Equal(t, now.UnixMicro(), standing("late", now, time.Second-time.Microsecond).At.UnixMicro())
+	require.Equal(t, now.Add(time.Second).UnixMicro(), standing("the store's", now, time.Second).At.UnixMicro())
+	require.Equal(t, now.Add(time.Second).UnixMicro(), standing("ahead", now.Add(time.Minute), time.Second).At.UnixMicro())
 	server.SetTime(now.Add(time.Hour))
-	standings, err = redis.Enqueue(ctx, []event.Ticket{{Queue: "w/op", ID: "d"}, {Queue: "w/op", ID: "e"}}, keep)
-	require.NoError(t, err)
-	require.Equal(t, now.UnixMicro(), standings[0].At.UnixMicro(), "and stays")
-	require.Equal(t, "d", standings[1].First)
+	again := standing("the store's", now, 2*time.Hour)
+	require.Equal(t, now.Add(time.Second).UnixMicro(), again.At.UnixMicro(), "it keeps its place")
+	require.Equal(t, "late", again.First)
 }

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -10,23 +11,31 @@ import (
 	"awareid-gateway/internal/event"
 )
 
-// attendScript renews a lease, unless its end is 0, and answers the time, in
-// microseconds, the end of the lease among the others' that ends first and has
-// not ended yet, in milliseconds, 0 for none, and then whose lease has ended. A
-// lease never becomes shorter: a request that was late must not take one back.
+// attendScript renews a lease, unless its end is 0. It answers the time, in
+// microseconds; the end of the lease among the others' that ends first and has
+// not ended yet, in milliseconds, 0 for none; how many of the others' have not
+// ended, and then the others, those first. A lease never becomes shorter: a
+// request that was late must not take one back.
 var attendScript = redis.NewScript(prelude + `
 local who, lease, t = ARGV[1], tonumber(ARGV[2]), now()
 if lease > tonumber(redis.call('ZSCORE', key, who) or 0) then redis.call('ZADD', key, lease, who) end
-local first, absent = 0, {}
+local first, present, absent = 0, {}, {}
 local all = redis.call('ZRANGE', key, 0, -1, 'WITHSCORES')
 for i = 1, #all, 2 do
   local ends = tonumber(all[i + 1])
   if all[i] == who then
   elseif ends <= t then table.insert(absent, all[i])
-  elseif first == 0 or ends < first then first = ends end
+  else
+    table.insert(present, all[i])
+    if first == 0 or ends < first then first = ends end
+  end
 end
 local exact = redis.call('TIME')
-return {string.format('%d', exact[1] * 1000000 + exact[2]), string.format('%d', first), unpack(absent)}
+local answer = {string.format('%d', exact[1] * 1000000 + exact[2]), string.format('%d', first), tostring(#present)}
+for _, list in ipairs({present, absent}) do
+  for _, id in ipairs(list) do table.insert(answer, id) end
+end
+return answer
 `)
 
 // dismissScript forgets leases that have ended.
@@ -48,11 +57,12 @@ func (r *Redis) Attend(ctx context.Context, who string, until time.Time) (event.
 	if err != nil {
 		return event.Roster{}, fmt.Errorf("attend in Redis: %w", err)
 	}
-	n, err := numbers(answer[:2])
+	n, err := numbers(answer[:3])
 	if err != nil {
-		return event.Roster{}, fmt.Errorf("attend in Redis: the answer cannot be read")
+		return event.Roster{}, errors.New("attend in Redis: the answer cannot be read")
 	}
-	roster := event.Roster{Now: time.UnixMicro(n[0]), Absent: answer[2:]}
+	others := answer[3:]
+	roster := event.Roster{Now: time.UnixMicro(n[0]), Present: others[:n[2]], Absent: others[n[2]:]}
 	if n[1] > 0 {
 		roster.FirstEnd = time.UnixMilli(n[1])
 	}
