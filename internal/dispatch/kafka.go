@@ -43,6 +43,7 @@ type Kafka struct {
 	maxBatchBytes atomic.Int64 // the smallest max.message.bytes of the topics
 	contact       atomic.Int64 // when a broker answered last, in Unix nanoseconds
 	reset         atomic.Int64 // when connections were dropped last
+	searches      *searches
 
 	mu      sync.RWMutex
 	topics  map[string][]int // partition ids, ascending
@@ -76,6 +77,8 @@ func NewKafka(opts KafkaOptions) *Kafka {
 		lanes:   map[event.Place]*lane{},
 		foreign: map[string]*kafka.Client{},
 		stop:    func() {},
+
+		searches: newSearches(),
 	}
 	k.client, k.transport = k.newClient(opts.Topics)
 	k.maxBatchBytes.Store(defaultMaxBatchBytes)

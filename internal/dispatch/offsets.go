@@ -2,12 +2,12 @@ package dispatch
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/segmentio/kafka-go"
 	"github.com/segmentio/kafka-go/protocol"
 	"github.com/segmentio/kafka-go/protocol/listoffsets"
-	"github.com/segmentio/kafka-go/protocol/metadata"
 	"golang.org/x/sync/errgroup"
 
 	"awareid-gateway/internal/event"
@@ -101,6 +101,8 @@ func (k *Kafka) askEnds(ctx context.Context, topics []kafka.Topic) (map[event.Pl
 
 // askOffset asks for one offset of one partition.
 func (k *Kafka) askOffset(ctx context.Context, replica int32, timestamp int64, epoch int32, at event.Place) (int64, error) {
+	ctx, cancel := context.WithTimeout(ctx, k.opts.ProduceTimeout/3)
+	defer cancel()
 	offsets, err := k.askOffsets(ctx, replica, timestamp, epoch, []event.Place{at})
 	if err != nil {
 		return 0, err
@@ -112,43 +114,79 @@ func (k *Kafka) askOffset(ctx context.Context, replica int32, timestamp int64, e
 	return offset, nil
 }
 
-// askLeader asks the leader, and nobody else, for an offset in all of its log.
-// The broker keeps only consumers to the leader: the debugger is told by any
-// replica. So the request names the leader's epoch, which comes from the same metadata as the broker it
-// goes to. One that is in another epoch, the former leader for one, refuses.
-func (k *Kafka) askLeader(ctx context.Context, timestamp int64, at event.Place) (int64, error) {
-	epoch, err := k.leaderEpoch(ctx, at)
-	if err != nil {
-		return 0, err
-	}
-	if newest := k.lane(at).sawEpoch(epoch); epoch < newest {
-		return 0, fmt.Errorf("the metadata of %s/%d is of epoch %d, and there was %d", at.Topic, at.Partition, epoch, newest)
-	}
-	if _, err := k.askOffset(ctx, consumer, kafka.LastOffset, epoch, at); err != nil {
-		return 0, err // it is not the leader
-	}
-	offset, err := k.askOffset(ctx, debugger, timestamp, epoch, at)
-	if err != nil {
-		return 0, err
-	}
-	if _, err := k.askOffset(ctx, consumer, kafka.LastOffset, epoch, at); err != nil {
-		return 0, err // nor was it all the time
-	}
-	return offset, nil
+// frontier is how far a leader's log reaches.
+type frontier struct {
+	epoch         int32 // of the leader
+	highWatermark int64 // all in-sync replicas have what lies below
+	end           int64 // the leader has
 }
 
-func (k *Kafka) leaderEpoch(ctx context.Context, at event.Place) (int32, error) {
-	client := k.clientFor(at.Topic)
-	answer, err := client.Transport.RoundTrip(ctx, client.Addr, &metadata.Request{TopicNames: []string{at.Topic}})
+// askFrontier asks the leader, and nobody else. The broker keeps only consumers
+// to the leader: the debugger is told by any replica. So the requests name the
+// leader's epoch. A broker that is in another epoch refuses: the former leader
+// for one, which was suspended or cut off and takes itself for the leader yet.
+func (k *Kafka) askFrontier(ctx context.Context, at event.Place) (frontier, error) {
+	epoch, err := k.leaderEpoch(ctx, at)
 	if err != nil {
+		return frontier{}, err
+	}
+	if newest := k.lane(at).sawEpoch(epoch); epoch < newest {
+		return frontier{}, fmt.Errorf("the brokers know of epoch %d of %s/%d, and there was %d", epoch, at.Topic, at.Partition, newest)
+	}
+	highWatermark, err := k.askOffset(ctx, consumer, kafka.LastOffset, epoch, at)
+	if err != nil {
+		return frontier{}, err // it is not the leader
+	}
+	end, err := k.askOffset(ctx, debugger, kafka.LastOffset, epoch, at)
+	if err != nil {
+		return frontier{}, err
+	}
+	if _, err := k.askOffset(ctx, consumer, kafka.LastOffset, epoch, at); err != nil {
+		return frontier{}, err // nor was it all the time
+	}
+	return frontier{epoch: epoch, highWatermark: highWatermark, end: end}, nil
+}
+
+// offsetAt is an offset that no record as young as a time, in Unix milliseconds,
+// precedes: that of the first such record, as a rule. Where there is none below
+// the high watermark it is the high watermark.
+//
+// Kafka says that there is none also where the first segment that ever held such
+// a record lies below the log's beginning and is not deleted yet. So its word is
+// taken for it only if the last record is older too; if not, it is the log's
+// beginning.
+func (k *Kafka) offsetAt(ctx context.Context, at event.Place, timestamp int64, f frontier) (int64, error) {
+	offset, err := k.askOffset(ctx, consumer, timestamp, f.epoch, at)
+	if err != nil || offset >= 0 {
+		return offset, err
+	}
+	older, err := k.lastIsOlder(ctx, at, timestamp, f)
+	switch {
+	case err != nil:
 		return 0, err
+	case older:
+		return f.highWatermark, nil
 	}
-	for _, topic := range answer.(*metadata.Response).Topics {
-		for _, p := range topic.Partitions {
-			if topic.Name == at.Topic && int(p.PartitionIndex) == at.Partition && p.ErrorCode == 0 {
-				return p.LeaderEpoch, nil
-			}
-		}
+	return k.askOffset(ctx, consumer, kafka.FirstOffset, f.epoch, at)
+}
+
+// lastIsOlder looks at the last record below the high watermark. It is true where
+// there is none.
+func (k *Kafka) lastIsOlder(ctx context.Context, at event.Place, timestamp int64, f frontier) (bool, error) {
+	if f.highWatermark == 0 {
+		return true, nil
 	}
-	return 0, fmt.Errorf("%s/%d has no leader", at.Topic, at.Partition)
+	answer, err := k.fetchOnce(ctx, at, f.epoch, f.highWatermark-1)
+	if errors.Is(err, kafka.OffsetOutOfRange) {
+		return true, nil // it is deleted
+	}
+	if err != nil {
+		return false, err
+	}
+	older := false
+	_, err = walk(answer, f.highWatermark-1, func(r *kafka.Record) error {
+		older = r.Time.UnixMilli() < timestamp
+		return nil
+	})
+	return older, err
 }
