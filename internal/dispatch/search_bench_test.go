@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kfake"
@@ -54,5 +55,18 @@ func BenchmarkFind(b *testing.B) {
 			}
 			b.ReportMetric(float64(fetches.Hits()-before)/float64(b.N), "fetches/op")
 		})
+	}
+}
+
+func BenchmarkScan(b *testing.B) {
+	_, k := newFull(b)
+	b.ReportAllocs()
+	for b.Loop() {
+		n := 0
+		require.NoError(b, k.Scan(b.Context(), place, time.Time{}, time.Time{}, func(dispatch.RecordHead) error {
+			n++
+			return nil
+		}))
+		require.Equal(b, full, n)
 	}
 }
