@@ -51,3 +51,29 @@ var Judge = judge
 
 // Advance tells of a partition's end, as a look or an acknowledgement does.
 func (k *Kafka) Advance(at event.Place, end int64) { k.lane(at).advance(end) }
+
+// Waiting is how many calls look for something in a partition.
+func (k *Kafka) Waiting(at event.Place) int {
+	s := k.searches.of(k, at)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.waiting)
+}
+
+// Searching says that a goroutine reads a partition.
+func (k *Kafka) Searching(at event.Place) bool {
+	s := k.searches.of(k, at)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.running
+}
+
+// AgeSearches makes what is remembered of searches as old as it may be.
+func (k *Kafka) AgeSearches() {
+	memory := k.searches.memory
+	for _, key := range memory.Keys() {
+		p, _ := memory.Peek(key)
+		p.at = p.at.Add(-rememberFor)
+		memory.Add(key, p)
+	}
+}

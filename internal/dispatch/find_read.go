@@ -98,7 +98,7 @@ func (k *Kafka) insist(ctx context.Context, try func() error) error {
 // walk calls each for every record of an answer from an offset on, and returns
 // the offset behind the last record, or the last mark of a transaction, that all
 // in-sync replicas have. An error of each ends it and is returned as it is. The
-// record is valid during the call, its key and value are not.
+// record is valid during the call.
 func walk(answer *kafka.FetchResponse, from int64, each func(*kafka.Record) error) (int64, error) {
 	next := from
 	for _, batch := range batchesOf(answer.Records) {
@@ -111,7 +111,6 @@ func walk(answer *kafka.FetchResponse, from int64, each func(*kafka.Record) erro
 			if err != nil {
 				return next, fmt.Errorf("read a record: %w", err)
 			}
-			freeBody(r)
 			switch {
 			case r.Offset < from: // a batch is sent whole, from its beginning
 				continue
@@ -128,20 +127,18 @@ func walk(answer *kafka.FetchResponse, from int64, each func(*kafka.Record) erro
 	return next, nil
 }
 
+// standstill says why nothing came from an offset on.
+func standstill(offset, highWatermark int64) error {
+	if offset < highWatermark {
+		return fmt.Errorf("nothing at offset %d below %d", offset, highWatermark)
+	}
+	return fmt.Errorf("the replicas lack what the leader has from offset %d on", offset)
+}
+
 // batchesOf are those of an answer with the marks, which its own reader leaves out.
 func batchesOf(records kafka.RecordReader) []kafka.RecordReader {
 	if stream, ok := records.(*protocol.RecordStream); ok {
 		return stream.Records
 	}
 	return []kafka.RecordReader{records}
-}
-
-// freeBody gives the memory of a key and a value back to kafka-go.
-func freeBody(r *kafka.Record) {
-	if r.Key != nil {
-		r.Key.Close()
-	}
-	if r.Value != nil {
-		r.Value.Close()
-	}
 }

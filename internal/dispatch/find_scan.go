@@ -109,11 +109,3 @@ func (p *period) visit(r *kafka.Record) error {
 	}
 	return p.each(RecordHead{Offset: r.Offset, Time: r.Time, Headers: p.headers})
 }
-
-// standstill says why nothing came from an offset on.
-func standstill(offset, highWatermark int64) error {
-	if offset < highWatermark {
-		return fmt.Errorf("nothing at offset %d below %d", offset, highWatermark)
-	}
-	return fmt.Errorf("the replicas lack what the leader has from offset %d on", offset)
-}

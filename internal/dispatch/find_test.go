@@ -3,7 +3,6 @@ package dispatch_test
 import (
 	"bytes"
 	"context"
-	"encoding/binary"
 	"fmt"
 	"testing"
 	"time"
@@ -117,8 +116,7 @@ func TestFindWithABatchThatIsCutOff(t *testing.T) {
 	batches := make([][]byte, 4)
 	for i := range batches {
 		r := dispatch.Record{Value: []byte("v"), Headers: identity(i)}
-		batches[i] = dispatch.EncodeBatch([]dispatch.Record{r}, dispatch.Session{}, time.Now())[4:]
-		binary.BigEndian.PutUint64(batches[i], uint64(i)) // its first offset
+		batches[i] = batchAt(int64(i), r)
 	}
 	for cut := 1; cut < len(batches[0]); cut += 7 {
 		cluster := newBroker(t)
@@ -144,20 +142,24 @@ func TestFindWithABatchThatIsCutOff(t *testing.T) {
 func endsAt(cluster *kfake.Cluster, end int64) {
 	cluster.ControlKey(int16(kmsg.ListOffsets), func(req kmsg.Request) (kmsg.Response, error, bool) {
 		cluster.KeepControl()
-		r := req.(*kmsg.ListOffsetsRequest)
-		answer := r.ResponseKind().(*kmsg.ListOffsetsResponse)
-		for _, topic := range r.Topics {
-			t := kmsg.NewListOffsetsResponseTopic()
-			t.Topic = topic.Topic
-			for _, partition := range topic.Partitions {
-				p := kmsg.NewListOffsetsResponseTopicPartition()
-				p.Partition, p.Offset = partition.Partition, end
-				t.Partitions = append(t.Partitions, p)
-			}
-			answer.Topics = append(answer.Topics, t)
-		}
-		return answer, nil, true
+		return offsetAnswer(req.(*kmsg.ListOffsetsRequest), end), nil, true
 	})
+}
+
+// offsetAnswer names one offset for all that is asked for.
+func offsetAnswer(r *kmsg.ListOffsetsRequest, offset int64) *kmsg.ListOffsetsResponse {
+	answer := r.ResponseKind().(*kmsg.ListOffsetsResponse)
+	for _, topic := range r.Topics {
+		t := kmsg.NewListOffsetsResponseTopic()
+		t.Topic = topic.Topic
+		for _, partition := range topic.Partitions {
+			p := kmsg.NewListOffsetsResponseTopicPartition()
+			p.Partition, p.Offset = partition.Partition, offset
+			t.Partitions = append(t.Partitions, p)
+		}
+		answer.Topics = append(answer.Topics, t)
+	}
+	return answer
 }
 
 // TestFindDoesNotTrustTheHighWatermark: what the leader has and the replicas
@@ -208,7 +210,7 @@ func TestFindLeavesOutWhatPrecedes(t *testing.T) {
 	for i := range 3 {
 		records = append(records, dispatch.Record{Value: []byte("v"), Headers: identity(i)})
 	}
-	batch := dispatch.EncodeBatch(records, dispatch.Session{}, time.Now())[4:]
+	batch := batchAt(0, records...)
 	cluster := newBroker(t)
 	k := newKafka(t, cluster, produceTimeout)
 	cluster.ControlKey(int16(kmsg.Fetch), func(req kmsg.Request) (kmsg.Response, error, bool) {

@@ -2,6 +2,7 @@ package dispatch
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/segmentio/kafka-go"
@@ -146,12 +147,46 @@ func (k *Kafka) askFrontier(ctx context.Context, at event.Place) (frontier, erro
 	return frontier{epoch: epoch, highWatermark: highWatermark, end: end}, nil
 }
 
-// offsetAt is where the first record as young as a time in Unix milliseconds
-// lies, or could lie: consumers are told of none above the high watermark.
+// offsetAt is an offset that no record as young as a time, in Unix milliseconds,
+// precedes: that of the first such record, as a rule. Where there is none below
+// the high watermark it is the high watermark.
+//
+// Kafka says that there is none also where the first segment that ever held such
+// a record lies below the log's beginning and is not deleted yet. So its word is
+// taken for it only if the last record is older too; if not, it is the log's
+// beginning.
 func (k *Kafka) offsetAt(ctx context.Context, at event.Place, timestamp int64, f frontier) (int64, error) {
 	offset, err := k.askOffset(ctx, consumer, timestamp, f.epoch, at)
-	if err == nil && offset < 0 {
+	if err != nil || offset >= 0 {
+		return offset, err
+	}
+	older, err := k.lastIsOlder(ctx, at, timestamp, f)
+	switch {
+	case err != nil:
+		return 0, err
+	case older:
 		return f.highWatermark, nil
 	}
-	return offset, err
+	return k.askOffset(ctx, consumer, kafka.FirstOffset, f.epoch, at)
+}
+
+// lastIsOlder looks at the last record below the high watermark. It is true where
+// there is none.
+func (k *Kafka) lastIsOlder(ctx context.Context, at event.Place, timestamp int64, f frontier) (bool, error) {
+	if f.highWatermark == 0 {
+		return true, nil
+	}
+	answer, err := k.fetchOnce(ctx, at, f.epoch, f.highWatermark-1)
+	if errors.Is(err, kafka.OffsetOutOfRange) {
+		return true, nil // it is deleted
+	}
+	if err != nil {
+		return false, err
+	}
+	older := false
+	_, err = walk(answer, f.highWatermark-1, func(r *kafka.Record) error {
+		older = r.Time.UnixMilli() < timestamp
+		return nil
+	})
+	return older, err
 }

@@ -2,6 +2,7 @@ package dispatch
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -86,6 +87,8 @@ func (s *search) leave(w *wanted) error {
 		return w.stalled
 	case s.trouble != nil:
 		return s.trouble
+	case w.epoch == anyEpoch:
+		return errors.New("the leader has not said yet where its log ends")
 	}
 	return fmt.Errorf("got as far as offset %d of %d", w.next, w.end)
 }
@@ -127,7 +130,7 @@ func (s *search) begin() (context.Context, bool) {
 	defer s.mu.Unlock()
 	s.halt()
 	if len(s.waiting) == 0 {
-		s.waiting, s.running = nil, false
+		s.waiting, s.running, s.trouble = nil, false, nil
 		return nil, false
 	}
 	ctx, halt := context.WithCancel(context.Background())
