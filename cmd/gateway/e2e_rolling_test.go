@@ -7,13 +7,13 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
 	"awareid-gateway/internal/server"
@@ -31,21 +31,10 @@ func TestRollingRestart(t *testing.T) {
 			const senders, rounds = 32, 2
 			s := newStack(t)
 			s.client.Transport.(*http.Transport).DisableKeepAlives = !keepAlive
-			b := &balancer{stack: s}
 			replicas := []*replica{s.startReplica(t, "a"), s.startReplica(t, "b")}
-			for _, r := range replicas {
-				b.urls = append(b.urls, r.url)
-			}
-			var done atomic.Bool
-			var all sync.WaitGroup
-			operations := make([]operation, senders)
-			for i := range operations {
-				operations[i].token = uuid.NewString()
-				all.Go(func() {
-					for !done.Load() && b.deliver(t, operations[i].next()) {
-					}
-				})
-			}
+			b := &balancer{stack: s, urls: []string{replicas[0].url, replicas[1].url}}
+			end := b.begin(t, senders)
+			defer end()
 			for range rounds {
 				for _, r := range replicas {
 					b.awaitMore(t, 10*senders)
@@ -53,14 +42,13 @@ func TestRollingRestart(t *testing.T) {
 				}
 			}
 			b.awaitMore(t, 10*senders)
-			done.Store(true)
-			all.Wait()
+			sent := end()
 			for _, r := range replicas {
 				r.awaitDrained(t)
 			}
 			t.Logf("%d events, tried again %d times after a refused connection, %d after a 503",
 				b.taken.Load(), b.refused.Load(), b.unavailable.Load())
-			requireInOrder(t, operations, s.records(t))
+			requireInOrder(t, sent, s.records(t))
 		})
 	}
 }
@@ -94,18 +82,24 @@ func (r *replica) awaitDrained(t *testing.T) {
 	t.Helper()
 	require.Eventually(t, func() bool {
 		return strings.Contains(r.get("/metrics").body, "\ngateway_spool_entries 0\n")
-	}, patience, 20*time.Millisecond)
+	}, 2*patience, 20*time.Millisecond)
 }
 
-// operation is the events that one sender posts, one after the other's 2xx.
-type operation struct {
-	token  string
-	events []sample
-}
+// operations are the events that one sender posts, by their operation, each
+// after the 2xx of the one before.
+type operations [][]sample
 
-func (o *operation) next() sample {
-	o.events = append(o.events, sampleOf("authentication.completed", o.token))
-	return o.events[len(o.events)-1]
+// next is the last operation's next event, or begins another operation.
+func (o *operations) next() sample {
+	const events = 20 // of one operation
+	last := len(*o) - 1
+	if last < 0 || len((*o)[last]) == events {
+		*o = append(*o, []sample{newSample("authentication.started")})
+		return (*o)[last+1][0]
+	}
+	e := sampleOf("authentication.completed", (*o)[last][0].operation)
+	(*o)[last] = append((*o)[last], e)
+	return e
 }
 
 // balancer posts to any of several replicas. Like a load balancer it tries
@@ -117,6 +111,24 @@ type balancer struct {
 	urls  []string
 
 	taken, refused, unavailable atomic.Int64
+}
+
+// begin lets so many senders post. The result ends them and tells what they sent.
+func (b *balancer) begin(t *testing.T, senders int) (end func() operations) {
+	var done atomic.Bool
+	var all sync.WaitGroup
+	sent := make([]operations, senders)
+	for i := range sent {
+		all.Go(func() {
+			for !done.Load() && b.deliver(t, sent[i].next()) {
+			}
+		})
+	}
+	return sync.OnceValue(func() operations {
+		done.Store(true)
+		all.Wait()
+		return slices.Concat(sent...)
+	})
 }
 
 // deliver posts an event until it has its 2xx. It is false after a failure.
@@ -169,18 +181,18 @@ func isRefused(err error) bool {
 
 // requireInOrder wants the events of these operations to be all that is there,
 // each once, and those of an operation as they were sent.
-func requireInOrder(t *testing.T, operations []operation, records []simulator.Record) {
+func requireInOrder(t *testing.T, sent operations, records []simulator.Record) {
 	t.Helper()
 	got, total := map[string][]string{}, 0
 	for _, r := range records {
 		got[r.Key] = append(got[r.Key], r.Header("ce_id"))
 	}
-	for _, o := range operations {
+	for _, events := range sent {
 		var want []string
-		for _, e := range o.events {
+		for _, e := range events {
 			want = append(want, e.id)
 		}
-		require.Equal(t, want, got[o.token])
+		require.Equal(t, want, got[events[0].operation])
 		total += len(want)
 	}
 	require.Len(t, records, total)

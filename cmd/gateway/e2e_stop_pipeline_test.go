@@ -27,7 +27,7 @@ func TestStopPipelined(t *testing.T) {
 	t.Parallel()
 	const senders, before = 16, 400
 	s := newStack(t)
-	g := s.ready(t, startProcess(t, s.environ()))
+	g := s.ready(t, startProcess(t, s.environ(unhurried)))
 	var all sync.WaitGroup
 	var answered sync.Map
 	var count atomic.Int64
