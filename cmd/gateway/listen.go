@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"net"
 
@@ -16,7 +17,9 @@ func listen(cfg config.Config) (l listeners, err error) {
 			l.close()
 		}
 	}()
-	if l.public, err = net.Listen("tcp", cfg.HTTPAddr); err != nil {
+	var plain net.ListenConfig
+	plain.SetMultipathTCP(false) // server.Server can part in peace from plain TCP alone
+	if l.public, err = plain.Listen(context.Background(), "tcp", cfg.HTTPAddr); err != nil {
 		return l, fmt.Errorf("HTTP_ADDR: %w", err)
 	}
 	if l.admin, err = net.Listen("tcp", cfg.AdminAddr); err != nil {

@@ -29,7 +29,7 @@ func TestProcess(t *testing.T) {
 	require.Contains(t, g.err.String(), `"msg":"stopped"`)
 	require.Empty(t, g.out.String())
 
-	g = s.ready(t, startProcess(t, s.environ(), "serve"))
+	g = s.ready(t, startProcess(t, s.environ(unhurried), "serve"))
 	requireAnswer(t, http.StatusOK, "duplicate", e.id, g.send(t, e))
 	var answered sync.Map
 	var count atomic.Int64

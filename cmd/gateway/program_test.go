@@ -47,7 +47,7 @@ func startProcess(t *testing.T, environ []string, args ...string) *program {
 	require.NoError(t, err)
 	p := &program{out: newOutput(), err: newOutput(), ended: make(chan struct{})}
 	command := exec.Command(self, args...)
-	command.Env = append([]string{asProgram + "=1"}, environ...)
+	command.Env = append([]string{asProgram + "=1", "GORACE=atexit_sleep_ms=0"}, environ...) // a race detector sleeps for a second
 	command.Stdout, command.Stderr = p.out, p.err
 	require.NoError(t, command.Start())
 	p.signal = func() { _ = command.Process.Signal(syscall.SIGTERM) } // it may have ended

@@ -34,7 +34,10 @@ type stack struct {
 func newStack(t *testing.T) *stack {
 	t.Helper()
 	redisURL, brokers := backends(t)
-	transport := &http.Transport{MaxIdleConnsPerHost: 64}
+	transport := &http.Transport{
+		MaxIdleConnsPerHost: 64,
+		IdleConnTimeout:     500 * time.Millisecond, // ahead of a gateway that stops, which waits for a second
+	}
 	t.Cleanup(transport.CloseIdleConnections)
 	return &stack{
 		redisURL: redisURL, brokers: brokers,

@@ -16,30 +16,38 @@ type door struct {
 
 	mu       sync.Mutex
 	listener net.Listener
+	served   chan struct{} // closed when serve has ended; nil: it never began
 	shut     bool
 }
 
-// serve answers on a listener, which it closes, until stop.
+// serve answers on a listener, which it closes, until stop. It may be called
+// once.
 func (d *door) serve(l net.Listener) error {
 	d.mu.Lock()
-	d.listener = l
-	shut := d.shut
-	d.mu.Unlock()
-	if shut {
+	if d.shut {
+		d.mu.Unlock()
 		return l.Close()
 	}
+	d.listener, d.served = l, make(chan struct{})
+	d.mu.Unlock()
+	defer close(d.served)
 	return d.app.Listener(l)
+}
+
+// close keeps serve from beginning. Where it has begun, the result is closed
+// when it has ended; otherwise it is nil.
+func (d *door) close() (served <-chan struct{}) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.shut = true
+	return d.served
 }
 
 // stop closes the listener and waits for the requests that are under way, until
 // the context ends.
 func (d *door) stop(ctx context.Context) error {
-	d.mu.Lock()
-	d.shut = true
-	l := d.listener
-	d.mu.Unlock()
-	if l != nil {
-		defer l.Close()
+	if d.close() != nil {
+		defer d.listener.Close()
 	}
 	return d.app.ShutdownWithContext(ctx)
 }

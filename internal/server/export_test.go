@@ -5,7 +5,10 @@ import (
 	"net/netip"
 )
 
-var Site = site
+var (
+	Site        = site
+	TurnAwayNew = turnAwayNew
+)
 
 // WellFramed is what readFraming says of a header section.
 func WellFramed(raw []byte) bool {

@@ -70,8 +70,8 @@ func (p *problem) write(ctx *fasthttp.RequestCtx) {
 	if p.hangUp {
 		ctx.SetConnectionClose()
 	}
-	if conn, ok := ctx.Conn().(*countedConn); ok && ctx.Response.ConnectionClose() {
-		conn.linger()
+	if c, ok := ctx.Conn().(*conn); ok && ctx.Response.ConnectionClose() {
+		c.linger()
 	}
 	header := &ctx.Response.Header
 	if p.retryAfter > 0 {

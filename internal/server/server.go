@@ -112,9 +112,8 @@ func New(opts Options) (*Server, error) {
 		hooks:     make(map[string]*hook, len(opts.Webhooks)),
 		addresses: addresses{allowed: l.AllowedCIDRs, trusted: l.TrustedProxies},
 		bodies:    budget{limit: l.BodyBudgetBytes},
-		listener:  &cappedListener{total: l.MaxConnections, perSite: l.MaxConnectionsPerAddress, sites: map[netip.Prefix]int{}},
 	}
-	s.listener.addresses = s.addresses
+	s.listener = newCappedListener(l, s.addresses)
 	s.listener.refused = func(cause string) { s.metrics.refusals.WithLabelValues(cause).Inc() }
 	s.listener.proxySeen = s.warnOfProxy
 	s.metrics = newMetrics(opts.Metrics,
@@ -172,7 +171,8 @@ func (s *Server) newApp() *fiber.App {
 	})
 	fast := app.Server()
 	fast.HeaderReceived = s.preview
-	fast.Handler = s.judged(fast.Handler)
+	fast.Handler = parting(s.judged(fast.Handler))
+	fast.ConnState = track
 	fast.CloseOnShutdown = true
 	fast.Logger = discardLogger{} // fasthttp's lines quote the request
 	app.Use(s.guard, s.receive)   // judge has seen to path and method
@@ -187,15 +187,27 @@ func (discardLogger) Printf(string, ...any) {}
 var _ fasthttp.Logger = discardLogger{}
 
 // Serve answers on a listener, which it closes, until Shutdown; after that it
-// returns at once. It may be called once.
+// returns at once. It may be called once. From a listener of plain TCP, not of
+// Multipath TCP, Shutdown parts without cutting those who connect just then.
 func (s *Server) Serve(l net.Listener) error {
 	s.listener.Listener = l
 	return s.door.serve(s.listener)
 }
 
-// Shutdown stops accepting, waits for the requests that are under way, and
-// closes idle connections, until the context ends.
+// Shutdown stops accepting, answers the requests that are under way and those
+// that the senders send before they can know of the stop, closes each
+// connection behind its answer or when none has come for a second, and returns
+// when all are closed or the context ends. Who wants to connect meanwhile is not
+// answered, or refused.
 func (s *Server) Shutdown(ctx context.Context) error {
+	if served := s.door.close(); served != nil {
+		s.listener.part(ctx)
+		select {
+		case <-served:
+			s.listener.empty(ctx)
+		case <-ctx.Done():
+		}
+	}
 	if err := s.door.stop(ctx); err != nil {
 		return fmt.Errorf("stop the public listener: %w", err)
 	}

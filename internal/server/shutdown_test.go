@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -20,8 +21,9 @@ func held(t *testing.T) (g *gateway, c *conn, id string, release func()) {
 	b := newBackend(t)
 	g = b.serve(t)
 	gate, arrived := make(chan struct{}), make(chan struct{})
+	arrive := sync.OnceFunc(func() { close(arrived) }) // it is sent again while it is held
 	b.kafka.ControlKey(int16(kmsg.Produce), func(kmsg.Request) (kmsg.Response, error, bool) {
-		close(arrived)
+		arrive()
 		b.kafka.SleepControl(func() { <-gate })
 		return nil, nil, false
 	})
@@ -51,6 +53,7 @@ func TestShutdownFinishesWhatIsInFlight(t *testing.T) {
 	a := busy.answer(t)
 	requireStatus(t, a, 200, "accepted", id)
 	busy.hungUp(t, a)
+	require.NoError(t, busy.Close())
 	require.NoError(t, <-stopped)
 	require.NoError(t, <-g.served)
 	require.Zero(t, g.metric("gateway_connections"), "each counted off once")

@@ -1,0 +1,153 @@
+package server
+
+import (
+	"errors"
+	"io"
+	"net"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/valyala/fasthttp"
+)
+
+// conn is a connection that is counted while it is open, and that knows how to
+// end without harm to its peer.
+//
+// HTTP/1.1 has no word by which a server could end a connection that waits for
+// a request: one that crosses the end is lost with it, and its sender cannot
+// tell whether it was taken. So a peer is told with its next answer that the
+// connection parts, and is left without one only where it has sent no request
+// for a while, its patience.
+type conn struct {
+	net.Conn
+	once      sync.Once
+	closed    func()
+	lingering atomic.Bool
+
+	mu       sync.Mutex
+	parting  bool
+	patience time.Duration
+	waiting  bool      // for a request, of which nothing has been read
+	since    time.Time // when it began to wait
+	deadline time.Time // as fasthttp set it
+}
+
+// track follows a connection between its requests.
+func track(c net.Conn, state fasthttp.ConnState) {
+	if c, ok := c.(*conn); ok {
+		c.await(state == fasthttp.StateNew || state == fasthttp.StateIdle)
+	}
+}
+
+func (c *conn) await(request bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	shortened := c.parting && c.waiting
+	if c.waiting = request; request {
+		c.since = time.Now()
+	}
+	if shortened {
+		c.Conn.SetReadDeadline(c.readDeadline())
+	}
+}
+
+// part lets the connection end: with its next answer, or when it has waited for
+// a request so long.
+func (c *conn) part(patience time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.parting, c.patience = true, patience
+	if c.waiting {
+		c.Conn.SetReadDeadline(c.readDeadline())
+	}
+}
+
+// parting ends a connection that parts with its answer.
+func parting(next fasthttp.RequestHandler) fasthttp.RequestHandler {
+	return func(ctx *fasthttp.RequestCtx) {
+		next(ctx)
+		c, ok := ctx.Conn().(*conn)
+		if !ok {
+			return
+		}
+		if parting, _ := c.parts(); parting {
+			ctx.SetConnectionClose()
+			c.linger()
+		}
+	}
+}
+
+func (c *conn) parts() (parting, waiting bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.parting, c.waiting
+}
+
+// SetReadDeadline sets it, or an earlier one for a request that is no longer
+// waited for.
+func (c *conn) SetReadDeadline(t time.Time) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.deadline = t
+	return c.Conn.SetReadDeadline(c.readDeadline())
+}
+
+func (c *conn) readDeadline() time.Time {
+	last := c.since.Add(c.patience)
+	if c.parting && c.waiting && (c.deadline.IsZero() || last.Before(c.deadline)) {
+		return last
+	}
+	return c.deadline
+}
+
+// lastLook is for what has arrived, but was not seen when the time was up.
+const lastLook = time.Millisecond
+
+// Read reads. It is io.EOF where the connection parts and no request has come.
+func (c *conn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if n > 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
+		return n, err
+	}
+	if parting, waiting := c.parts(); !parting || !waiting {
+		return n, err
+	}
+	c.Conn.SetReadDeadline(time.Now().Add(lastLook))
+	if n, err = c.Conn.Read(p); n > 0 {
+		return n, nil
+	}
+	return 0, io.EOF
+}
+
+// linger makes Close wait a little for the peer to end. Where a connection is
+// closed with bytes unread, the peer's system may drop the answer that tells
+// why.
+func (c *conn) linger() { c.lingering.Store(true) }
+
+// How much is read and dropped, and for how long, of what a peer still sends
+// after it was turned away.
+const (
+	lingerBytes = 16 << 20
+	lingerTime  = 2 * time.Second
+)
+
+// Close closes the connection; it may be called repeatedly.
+func (c *conn) Close() error {
+	c.once.Do(func() {
+		if c.lingering.Load() {
+			c.drain()
+		}
+		c.closed()
+	})
+	return c.Conn.Close()
+}
+
+func (c *conn) drain() {
+	half, ok := c.Conn.(interface{ CloseWrite() error })
+	if !ok || half.CloseWrite() != nil || c.Conn.SetReadDeadline(time.Now().Add(lingerTime)) != nil {
+		return
+	}
+	io.CopyN(io.Discard, c.Conn, lingerBytes)
+}

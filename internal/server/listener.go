@@ -1,0 +1,176 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// cappedListener bounds connections where they begin: past a cap the
+// connection is closed before a byte of it is read. It ends without harm to
+// those who are connected.
+type cappedListener struct {
+	net.Listener
+	addresses addresses
+	total     int
+	perSite   int
+	refused   func(cause string)
+	proxySeen func()
+
+	mu       sync.Mutex
+	open     map[*conn]struct{}
+	sites    map[netip.Prefix]int
+	parting  bool
+	patience time.Duration // of connections that part
+
+	left chan struct{} // holds one where a connection has left
+}
+
+func newCappedListener(limits Limits, addresses addresses) *cappedListener {
+	return &cappedListener{
+		addresses: addresses, total: limits.MaxConnections, perSite: limits.MaxConnectionsPerAddress,
+		open: map[*conn]struct{}{}, sites: map[netip.Prefix]int{}, left: make(chan struct{}, 1),
+	}
+}
+
+// Accept returns the next connection within the caps. While the listener parts
+// it is io.EOF as soon as nobody waits to be accepted.
+func (l *cappedListener) Accept() (net.Conn, error) {
+	for {
+		c, err := l.next()
+		if err != nil {
+			return nil, err
+		}
+		admitted, cause := l.admit(c)
+		if cause == "" {
+			return admitted, nil
+		}
+		l.refused(cause)
+		c.Close()
+	}
+}
+
+func (l *cappedListener) next() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if !l.parts() || !errors.Is(err, os.ErrDeadlineExceeded) {
+		return c, err
+	}
+	if l.setDeadline(lastLook) {
+		if c, err = l.Listener.Accept(); err == nil {
+			return c, nil
+		}
+	}
+	l.Close()
+	return nil, io.EOF
+}
+
+// Close closes the listener; it may be called repeatedly.
+func (l *cappedListener) Close() error {
+	if err := l.Listener.Close(); !errors.Is(err, net.ErrClosed) {
+		return err
+	}
+	return nil
+}
+
+func (l *cappedListener) admit(accepted net.Conn) (net.Conn, string) {
+	peer := peerOf(accepted)
+	if l.addresses.looksLikeProxy(peer) {
+		l.proxySeen()
+	}
+	limited := l.perSite > 0 && l.addresses.limitable(peer)
+	from := site(peer)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch {
+	case len(l.open) >= l.total:
+		return nil, "connections"
+	case limited && l.sites[from] >= l.perSite:
+		return nil, "connections_per_address"
+	}
+	c := &conn{Conn: accepted, parting: l.parting, patience: l.patience}
+	c.closed = func() { l.leave(c, from) }
+	l.open[c] = struct{}{}
+	l.sites[from]++
+	return c, ""
+}
+
+func (l *cappedListener) leave(c *conn, from netip.Prefix) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.open, c)
+	if l.sites[from]--; l.sites[from] == 0 {
+		delete(l.sites, from)
+	}
+	select {
+	case l.left <- struct{}{}:
+	default:
+	}
+}
+
+// connections is the number of open ones.
+func (l *cappedListener) connections() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.open)
+}
+
+func peerOf(conn net.Conn) netip.Addr {
+	peer, _ := netip.ParseAddrPort(conn.RemoteAddr().String())
+	return peer.Addr()
+}
+
+// handshake is longer than the opening of a connection takes from a load
+// balancer nearby. It is short, because who begins to connect meanwhile loses a
+// second.
+const handshake = 10 * time.Millisecond
+
+// longestPatience is longer than a connection in use waits for a request.
+const longestPatience = time.Second
+
+// part turns away who is not connected yet, takes who is, and lets every
+// connection end, in time for the context.
+func (l *cappedListener) part(ctx context.Context) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.parting, l.patience = true, longestPatience
+	if end, limited := ctx.Deadline(); limited {
+		l.patience = min(longestPatience, time.Until(end)/2)
+	}
+	for c := range l.open {
+		c.part(l.patience)
+	}
+	if tcp, ok := l.Listener.(syscall.Conn); ok {
+		turnAwayNew(tcp) // where the system cannot, some may come too late
+	}
+	if !l.setDeadline(handshake) {
+		l.Close()
+	}
+}
+
+func (l *cappedListener) parts() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.parting
+}
+
+func (l *cappedListener) setDeadline(after time.Duration) bool {
+	timed, ok := l.Listener.(interface{ SetDeadline(time.Time) error })
+	return ok && timed.SetDeadline(time.Now().Add(after)) == nil
+}
+
+// empty waits until the last connection has left, or the context ends.
+func (l *cappedListener) empty(ctx context.Context) {
+	for l.connections() > 0 {
+		select {
+		case <-l.left:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
