@@ -99,7 +99,7 @@ func (p *plan) harm(name string, h harm) {
 	defer p.give(h.targets)
 	began := time.Now()
 	err := h.do()
-	p.say("    %s (%s), %.1f s", name, strings.Join(h.targets, ", "), time.Since(began).Seconds())
+	p.say("    %s: %s, %.1f s", name, strings.Join(h.targets, ", "), time.Since(began).Seconds())
 	if err != nil {
 		p.fail(fmt.Errorf("%s: %w", name, err))
 	}

@@ -39,14 +39,17 @@ func (k *fakeKafka) refusal(err *kerr.Error, keys ...kmsg.Key) fault {
 	for _, key := range keys {
 		requests = append(requests, key.Name())
 	}
-	name := fmt.Sprintf("%s to %s", err.Message, strings.Join(requests, " and "))
-	return fault{name, func(d draw) harm {
+	what := strings.Join(requests, " and ")
+	return fault{fmt.Sprintf("%s to %s", err.Message, what), func(d draw) harm {
 		f := kfake.Fault{Keys: keys, Err: err, Nodes: d.nodes(), Count: -1, TopLevel: keys[0] == kmsg.InitProducerID}
 		if d.IntN(2) == 0 {
 			f.Count = 1 + d.IntN(20)
 		}
-		length := d.length()
-		return harm{targets: []string{name}, do: func() error {
+		length, target := d.length(), what+" of all brokers"
+		if f.Nodes != nil {
+			target = fmt.Sprintf("%s of broker %d", what, f.Nodes[0])
+		}
+		return harm{targets: []string{target}, do: func() error {
 			handle := k.cluster.Fault(f)
 			time.Sleep(length)
 			handle.Remove()

@@ -61,6 +61,7 @@ func (c *cluster) newGateway(b *bench, i int, binary string, t times) (*gateway,
 		"HTTP_ADDR=" + public, "ADMIN_ADDR=" + admin, "HTTP_REQUEST_TIMEOUT=" + t.request.String(),
 		"KAFKA_BROKERS=" + strings.Join(c.kafka.addrsFor(i), ","), "KAFKA_PRODUCE_TIMEOUT=" + t.produce.String(),
 		"KAFKA_TOPIC_PARTITIONS=4", "REDIS_URL=redis://" + c.redis.addrFor(i) + "/0", "DEDUP_LEASE=" + t.lease.String(),
+		"DEDUP_TTL=10m", // what a Redis that has lost its memory is restored from is no more than that
 		"SPOOL_DIR=" + spool.path, fmt.Sprintf("SPOOL_MAX_BYTES=%d", spool.room()),
 		"REPLICA_ID=" + g.name, "LOG_LEVEL=debug",
 	}

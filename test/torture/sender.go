@@ -25,6 +25,7 @@ const (
 	firstBackoff = 50 * time.Millisecond
 	lastBackoff  = time.Second
 	giveUpAfter  = 90 * time.Second
+	repeatWithin = time.Second
 )
 
 // sender posts events as a webhook platform does.
@@ -84,7 +85,7 @@ func (s *sender) operation(ctx context.Context, index, length int, pace *rate.Li
 			return
 		}
 		if s.repeats && rng.IntN(20) == 0 { // although it was acknowledged
-			wait, gateway := time.Duration(rng.Int64N(int64(2*time.Second))), rng.IntN(len(s.urls))
+			wait, gateway := time.Duration(rng.Int64N(int64(repeatWithin))), rng.IntN(len(s.urls))
 			all.Go(func() {
 				time.Sleep(wait)
 				s.post(ctx, p, gateway)
