@@ -61,8 +61,7 @@ func (s *spooler) admit(ctx context.Context, p *parcel) {
 func (s *spooler) readmit(p *parcel) {
 	s.expect(p.Ticket.Queue, 1)
 	mine := s.enter(p)
-	mine.onDisk = true
-	s.time(mine, mine.ticket.At, true)
+	mine.onDisk, mine.timed = true, true
 	if s.queues != nil && p.Ticket.Queue != "" {
 		s.missed[p.Ticket.ID] = mine
 	}

@@ -160,11 +160,24 @@ func (s *spooler) announce(p *parcel) (mine *slip, there bool) {
 	return s.enter(p), false
 }
 
-// enter notes a parcel; the caller has the lock.
+// enter notes a parcel, behind the earlier ones of its queue: it may have been
+// received before them, but must not stand for them ahead of what other replicas
+// hold. The caller has the lock.
 func (s *spooler) enter(p *parcel) *slip {
 	mine := &slip{ticket: p.Ticket, since: time.Now()}
+	if latest := s.latest[p.Ticket.Queue]; !mine.ticket.At.After(latest) {
+		mine.ticket.At = latest.Add(time.Microsecond)
+	}
 	s.slips[p.ClaimKey], s.mine[p.Ticket.ID] = mine, mine
+	s.note(mine)
 	return mine
+}
+
+// note keeps the latest time of a queue; the caller has the lock.
+func (s *spooler) note(mine *slip) {
+	if queue := mine.ticket.Queue; s.waiting[queue] > 0 && mine.ticket.At.After(s.latest[queue]) {
+		s.latest[queue] = mine.ticket.At
+	}
 }
 
 // announced notes that the parcel is on disk, or is not. It may be delivered
@@ -186,20 +199,6 @@ func (s *spooler) expect(queue string, change int) {
 	if s.waiting[queue] += change; s.waiting[queue] == 0 {
 		delete(s.waiting, queue)
 		delete(s.latest, queue)
-	}
-}
-
-// time gives a ticket its time. One that the replica gives by itself is behind
-// those of earlier entries: else it would stand for them, ahead of what other
-// replicas hold. The caller has the lock.
-func (s *spooler) time(mine *slip, at time.Time, own bool) {
-	latest := s.latest[mine.ticket.Queue]
-	if own && !at.After(latest) {
-		at = latest.Add(time.Microsecond)
-	}
-	mine.ticket.At, mine.timed = at, true
-	if at.After(latest) && s.mine[mine.ticket.ID] != nil {
-		s.latest[mine.ticket.Queue] = at
 	}
 }
 

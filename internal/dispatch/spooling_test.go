@@ -46,7 +46,8 @@ type replica struct {
 	dispatcher
 	spool *spool.Log
 	store *store.Redis
-	wire  *wire // between the replica and its store
+	wire  *wire  // between the replica and its store
+	dir   string // of its spool
 }
 
 func (w *world) replica(t *testing.T, dir string, change ...func(*dispatch.Options)) replica {
@@ -63,7 +64,7 @@ func (w *world) replica(t *testing.T, dir string, change ...func(*dispatch.Optio
 		// a lease and a wait away.
 		o.Terms.Lease, o.Terms.TakeoverWait = 3*time.Second, time.Second
 	}}, change...)...)
-	r := replica{dispatcher: d, spool: log, store: redis, wire: way}
+	r := replica{dispatcher: d, spool: log, store: redis, wire: way, dir: dir}
 	t.Cleanup(func() { r.stop(t) })
 	return r
 }
@@ -325,4 +326,26 @@ func TestAStoreThatLosesItsMemory(t *testing.T) {
 	require.Equal(t, dispatch.Accepted, a.post(t, of("op", "5")))
 	require.Equal(t, []string{"0", "1", "3", "4", "5"}, slices.DeleteFunc(w.ids(t, 6), func(id string) bool { return id == "2" }))
 	require.Equal(t, 6, stored(w.cluster, topic))
+}
+
+// A repeat that was received before an event, and comes into the spool behind
+// it, does not put that event ahead of what another replica holds.
+func TestALateRepeatOvertakesNobody(t *testing.T) {
+	w := newWorld(t)
+	a, b := w.replica(t, t.TempDir()), w.replica(t, t.TempDir())
+	require.Equal(t, dispatch.Accepted, a.post(t, of("op", "0")))
+	w.refuse.Store(true)
+	early := of("op", "1")
+	require.Equal(t, dispatch.Spooled, a.post(t, early))
+	require.Equal(t, dispatch.Spooled, b.post(t, of("op", "2")))
+	early.ReceivedAt = early.ReceivedAt.Add(-time.Second) // it took its time at b
+	require.Equal(t, dispatch.Spooled, b.post(t, early))
+	a.stop(t)
+	w.refuse.Store(false)
+	require.Never(t, func() bool { return b.spool.Pending() < 2 }, time.Second, 10*time.Millisecond)
+	a = w.replica(t, a.dir)
+	a.drained(t)
+	b.drained(t)
+	require.Equal(t, []string{"0", "1", "2"}, w.ids(t, 3))
+	require.Equal(t, 3, stored(w.cluster, topic))
 }

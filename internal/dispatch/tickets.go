@@ -104,8 +104,8 @@ func (s *spooler) ticketOf(mine *slip) (ticket event.Ticket, told bool) {
 func (s *spooler) notePublished(mine *slip, standing event.Standing) (gone bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	mine.published = true
-	s.time(mine, standing.At, false)
+	mine.published, mine.timed, mine.ticket.At = true, true, standing.At
+	s.note(mine)
 	delete(s.missed, mine.ticket.ID)
 	return s.mine[mine.ticket.ID] == nil
 }
@@ -114,10 +114,7 @@ func (s *spooler) notePublished(mine *slip, standing event.Standing) (gone bool)
 func (s *spooler) miss(mine *slip) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	mine.doubtful = true
-	if !mine.timed {
-		s.time(mine, mine.ticket.At, true)
-	}
+	mine.doubtful, mine.timed = true, true
 	if s.mine[mine.ticket.ID] != nil {
 		s.missed[mine.ticket.ID] = mine
 	}
