@@ -220,3 +220,24 @@ func TestASegmentThatCannotBeDeletedIsTriedAgain(t *testing.T) {
 	require.Empty(t, snapshot(t, dir))
 	require.Zero(t, l.Bytes())
 }
+
+// TestReadyAgain: nobody appends to a spool that is not ready.
+func TestReadyAgain(t *testing.T) {
+	dir, d := t.TempDir(), newDisk()
+	l := openOn(t, d, dir, sealedOptions(nil))
+	add(t, l, []byte("before"))
+	require.NoError(t, l.Ready())
+	d.fail(faults["no space for any of it"])
+	_, err := l.Append(t.Context(), []byte("not acknowledged"))
+	require.ErrorIs(t, err, syscall.ENOSPC)
+	for range 3 {
+		require.ErrorIs(t, l.Ready(), syscall.ENOSPC)
+	}
+	d.fail(nil)
+	require.NoError(t, l.Ready())
+	puts := d.puts
+	require.NoError(t, l.Ready())
+	require.Equal(t, puts, d.puts, "a spool that is well is not tried")
+	add(t, l, []byte("after"))
+	require.Equal(t, 2, l.Pending())
+}

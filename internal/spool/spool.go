@@ -236,19 +236,27 @@ func (l *Log) Pending() int {
 	return int(l.next-l.head) - len(l.done)
 }
 
-// Ready is nil while entries can be taken, as far as the last one tells.
+// Ready is nil while entries can be taken, as far as the last one tells. After
+// one that failed it tries the disk itself: a gateway that gets no requests
+// because it is not ready would never find out otherwise.
 func (l *Log) Ready() error {
+	broken, err := l.state()
+	if err == nil && broken {
+		_, err = l.write(context.Background(), nil) // begins a segment
+	}
+	return err
+}
+
+func (l *Log) state() (broken bool, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	switch {
 	case l.closed:
-		return ErrClosed
+		err = ErrClosed
 	case l.bytes+headerSize >= l.opts.MaxBytes:
-		return ErrFull
-	case l.broken:
-		return errors.New("the last write to the spool failed")
+		err = ErrFull
 	}
-	return nil
+	return l.broken, err
 }
 
 // Bytes is how much the segments take on disk, without what unfinished writes
