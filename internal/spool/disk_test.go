@@ -225,7 +225,7 @@ func TestASegmentThatCannotBeDeletedIsTriedAgain(t *testing.T) {
 func TestReadyAgain(t *testing.T) {
 	dir, d := t.TempDir(), newDisk()
 	l := openOn(t, d, dir, sealedOptions(nil))
-	add(t, l, []byte("before"))
+	add(t, l, "before")
 	require.NoError(t, l.Ready())
 	d.fail(faults["no space for any of it"])
 	_, err := l.Append(t.Context(), []byte("not acknowledged"))
@@ -238,6 +238,6 @@ func TestReadyAgain(t *testing.T) {
 	puts := d.puts
 	require.NoError(t, l.Ready())
 	require.Equal(t, puts, d.puts, "a spool that is well is not tried")
-	add(t, l, []byte("after"))
+	add(t, l, "after")
 	require.Equal(t, 2, l.Pending())
 }
