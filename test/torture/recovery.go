@@ -115,10 +115,10 @@ func (r *recovery) timeReturn(ctx context.Context, a absence) (time.Duration, er
 	if err != nil {
 		return 0, err
 	}
-	err = await(maxReturn, func() error { return r.pulse.accepted() })
-	first := r.pulse.since()
+	err = await(maxReturn, r.pulse.accepted)
+	took := max(0, r.pulse.since().Sub(back)) // a gateway can be there first
 	stop()
-	return first.Sub(back), errors.Join(err, await(patience, r.calm))
+	return took, errors.Join(err, await(patience, r.calm))
 }
 
 // end lets Kafka return, and says when it did: when an independent producer got
