@@ -124,7 +124,7 @@ func snapshot(t *testing.T, dir string) map[string][]byte {
 	names, err := os.ReadDir(dir)
 	require.NoError(t, err)
 	for _, f := range names {
-		if f.Name() != "LOCK" {
+		if f.Name() != "LOCK" && f.Name() != "ID" {
 			files[f.Name()], err = os.ReadFile(filepath.Join(dir, f.Name()))
 			require.NoError(t, err)
 		}
