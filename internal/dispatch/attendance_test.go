@@ -119,7 +119,7 @@ func TestNobodyDeliversWhileSomebodyMaySpoolInSilence(t *testing.T) {
 		b, _ := attendant(t, world, "b")
 		defer b.close(t.Context())
 		defer a.close(t.Context())
-		time.Sleep(beatEvery)
+		time.Sleep(beatEvery + beatEvery/2)
 		require.True(t, a.clear(t.Context()))
 		require.True(t, b.clear(t.Context()))
 
@@ -133,7 +133,7 @@ func TestNobodyDeliversWhileSomebodyMaySpoolInSilence(t *testing.T) {
 		require.False(t, a.clear(t.Context()))
 
 		world.setCut("a", false)
-		time.Sleep(beatEvery + beatEvery)
+		time.Sleep(3 * beatEvery)
 		require.True(t, a.clear(t.Context()))
 		require.True(t, b.clear(t.Context()))
 	})
@@ -147,11 +147,11 @@ func TestWhatIsNotPublishedEndsTheLease(t *testing.T) {
 		defer b.close(t.Context())
 		defer a.close(t.Context())
 		published.Store(false)
-		time.Sleep(attendFor + beatEvery)
+		time.Sleep(attendFor + beatEvery + beatEvery/2)
 		require.False(t, b.clear(t.Context()), "it can be reached, and has not told everything")
 		require.LessOrEqual(t, a.remaining(), time.Duration(0))
 		published.Store(true)
-		time.Sleep(beatEvery + beatEvery)
+		time.Sleep(3 * beatEvery)
 		require.True(t, b.clear(t.Context()))
 	})
 }
@@ -166,6 +166,7 @@ func TestTheAbsentAreDismissed(t *testing.T) {
 		a.close(t.Context()) // cannot leave
 		require.Equal(t, []string{"a", "b"}, world.who())
 
+		time.Sleep(beatEvery / 2) // look between the beats
 		time.Sleep(dismissAfter)
 		require.False(t, b.clear(t.Context()))
 		world.setCut("b", true) // whoever sees nothing cannot wait for anybody
@@ -173,7 +174,7 @@ func TestTheAbsentAreDismissed(t *testing.T) {
 		world.setCut("b", false)
 		time.Sleep(dismissAfter)
 		require.False(t, b.clear(t.Context()))
-		time.Sleep(2 * beatEvery)
+		time.Sleep(3 * beatEvery)
 		require.True(t, b.clear(t.Context()))
 		require.Equal(t, []string{"b"}, world.who())
 	})
@@ -187,7 +188,7 @@ func TestTheForgottenAreWaitedFor(t *testing.T) {
 		b, _ := attendant(t, world, "b")
 		defer b.close(t.Context())
 		defer a.close(t.Context())
-		time.Sleep(beatEvery)
+		time.Sleep(beatEvery + beatEvery/2)
 		require.True(t, b.clear(t.Context()))
 
 		world.setCut("a", true)
@@ -197,7 +198,7 @@ func TestTheForgottenAreWaitedFor(t *testing.T) {
 		time.Sleep(attendFor)
 		require.False(t, b.clear(t.Context()))
 		world.setCut("a", false)
-		time.Sleep(2 * beatEvery)
+		time.Sleep(3 * beatEvery)
 		require.True(t, b.clear(t.Context()))
 
 		world.setCut("a", true)
@@ -205,7 +206,7 @@ func TestTheForgottenAreWaitedFor(t *testing.T) {
 		b.forgotten()
 		time.Sleep(dismissAfter - beatEvery)
 		require.False(t, b.clear(t.Context()))
-		time.Sleep(3 * beatEvery)
+		time.Sleep(4 * beatEvery)
 		require.True(t, b.clear(t.Context()), "it may be gone for good")
 	})
 }
