@@ -73,12 +73,7 @@ func TestTheCircuitEndsACall(t *testing.T) {
 // against it.
 func TestTheCircuitStaysClosed(t *testing.T) {
 	inWorld(t, oneAttempt, func(t *testing.T, w *world) {
-		cancelled, cancel := context.WithCancel(t.Context())
-		w.faults.On(registrations, simulator.Hang)
-		time.AfterFunc(time.Second, cancel)
-		_, err := w.client.Webhooks(cancelled)
-		require.ErrorIs(t, err, context.Canceled)
-
+		w.cancelOne()
 		w.breakDownAlmost()
 		for range 3 * awareid.CircuitFailures {
 			for _, fault := range []simulator.Fault{
@@ -90,9 +85,35 @@ func TestTheCircuitStaysClosed(t *testing.T) {
 				require.NotErrorIs(t, err, awareid.ErrUnavailable)
 			}
 		}
-		_, err = w.client.Webhooks(t.Context())
-		require.NoError(t, err)
+		require.NoError(t, w.call())
 	})
+}
+
+// One that the caller ends says nothing for the platform either.
+func TestACancelledCallDoesNotCount(t *testing.T) {
+	inWorld(t, oneAttempt, func(t *testing.T, w *world) {
+		w.breakDownAlmost()
+		w.cancelOne()
+		w.faults.On(registrations, simulator.Refuse(500, ""))
+		require.ErrorIs(t, w.call(), awareid.ErrUnavailable)
+		require.ErrorContains(t, w.call(), "the circuit is open")
+
+		time.Sleep(awareid.CircuitPause + 1)
+		w.cancelOne()
+		w.faults.On(registrations, simulator.Refuse(500, ""))
+		require.ErrorIs(t, w.call(), awareid.ErrUnavailable)
+		require.ErrorContains(t, w.call(), "the circuit is open", "the cancelled one did not close it")
+	})
+}
+
+// cancelOne makes a call that its caller gives up.
+func (w *world) cancelOne() {
+	w.t.Helper()
+	ctx, cancel := context.WithCancel(w.t.Context())
+	w.faults.On(registrations, simulator.Hang)
+	time.AfterFunc(time.Second, cancel)
+	_, err := w.client.Webhooks(ctx)
+	require.ErrorIs(w.t, err, context.Canceled)
 }
 
 // breakDownAlmost fails once less than it takes.

@@ -12,6 +12,8 @@ import (
 )
 
 const (
+	// The reference shows the path of one enrollment, below this, and the body of
+	// the list's request, which makes it a POST.
 	enrollments = "/onboarding/admin/registration"
 	// pageSize is the one of the reference's sample.
 	pageSize = 100
@@ -154,5 +156,8 @@ func (c *Client) Enrollment(ctx context.Context, registrationCode string) (Enrol
 			return err
 		},
 	})
-	return enrollment, err
+	if err != nil {
+		return Enrollment{}, err
+	}
+	return enrollment, nil
 }

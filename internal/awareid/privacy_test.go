@@ -29,6 +29,7 @@ func echo(status int) simulator.Fault {
 			"error": "invalid_client", "error_description": said + " " + string(body),
 		}
 		w.Header().Set("X-Echo", said)
+		w.Header().Set("Content-Type", "application/json")
 		w.WriteHeader(status)
 		_ = json.NewEncoder(w).Encode(document)
 	}
@@ -122,6 +123,7 @@ func TestMaskedMessages(t *testing.T) {
 		"nulls":               {`{"errorCode":null,"errorMsg":null}`, "", ""},
 		"a secret":            {`{"errorCode":"hush-hush","errorMsg":"no hush-hush, please"}`, "", "no […], please"},
 		"one in the other":    {`{"errorMsg":"hush-hush-long hush-hush"}`, "", "[…] […]"},
+		"in JSON":             {`{"errorMsg":"{\"value\":\"a\\\"b\"}"}`, "", `{"value":"[…]"}`},
 		"escaped":             {`{"errorMsg":"a%20b a+b"}`, "", "[…] […]"},
 		"a code of words":     {`{"errorCode":"what a code"}`, "", ""},
 		"a code too long":     {`{"errorCode":"` + strings.Repeat("A", 65) + `"}`, "", ""},
@@ -130,7 +132,7 @@ func TestMaskedMessages(t *testing.T) {
 		"a list":              {`["errorCode"]`, "", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			refused := awareid.ReadRefusal(400, []byte(tt.body), "hush-hush", "hush-hush-long", "a b", "")
+			refused := awareid.ReadRefusal(400, []byte(tt.body), "hush-hush", "hush-hush-long", "a b", `a"b`, "")
 			require.Equal(t, 400, refused.Status)
 			require.Equal(t, tt.code, refused.Code)
 			require.Equal(t, tt.message, refused.Message)

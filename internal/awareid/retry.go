@@ -12,8 +12,8 @@ import (
 const (
 	firstBackoff = 500 * time.Millisecond
 	lastBackoff  = 10 * time.Second
-	// maxWait is how long a call waits for its next try at most. A platform that
-	// wants to be left alone for longer ends the call.
+	// maxWait is the longest Retry-After that a call waits for. A platform that wants
+	// to be left alone for longer ends the call.
 	maxWait = 30 * time.Second
 )
 
@@ -61,7 +61,8 @@ func (c *Client) persist(ctx context.Context, q *request, exchange func() error)
 		case !v.again || try == c.attempts:
 			return err
 		}
-		if !pause(ctx, max(v.after, jittered(backoff))) {
+		// Those who were told the same Retry-After do not come back together either.
+		if v.after > maxWait || !pause(ctx, v.after+jittered(backoff)) {
 			return withEnd(ctx, err)
 		}
 		c.metrics.repeated(q.operation)
@@ -76,7 +77,7 @@ func jittered(d time.Duration) time.Duration { return d - rand.N(d/2+1) }
 // pause waits and reports whether to go on. It does not wait where that would be
 // in vain.
 func pause(ctx context.Context, d time.Duration) bool {
-	if until, ok := ctx.Deadline(); d > maxWait || ok && time.Until(until) <= d {
+	if until, ok := ctx.Deadline(); ok && time.Until(until) <= d {
 		return false
 	}
 	select {

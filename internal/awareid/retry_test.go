@@ -102,7 +102,9 @@ func TestRetryAfterIsHonoured(t *testing.T) {
 				require.NoError(t, w.call())
 				require.Equal(t, 1, w.sum("gateway_awareid_retries_total", map[string]string{"operation": "list_webhooks"}))
 				calls := w.calls(registrations)
-				require.Equal(t, tt.wait, calls[1].at.Sub(calls[0].at))
+				waited := calls[1].at.Sub(calls[0].at)
+				require.Greater(t, waited, tt.wait, "not a moment earlier, and not all at once")
+				require.LessOrEqual(t, waited, tt.wait+500*time.Millisecond)
 			})
 		})
 	}
@@ -277,6 +279,19 @@ func TestDeleteWhoseAnswerIsLost(t *testing.T) {
 	inWorld(t, nil, func(t *testing.T, w *world) {
 		w.faults.On(registrations, simulator.Refuse(429, ""))
 		require.ErrorIs(t, w.client.Delete(t.Context(), "unknown"), awareid.ErrNotFound, "a throttled try removed nothing")
+	})
+}
+
+// The reference shows an error document as the only answer to a delete.
+func TestARefusalWithA200(t *testing.T) {
+	inWorld(t, nil, func(t *testing.T, w *world) {
+		document := `{"errorCode":"INPUT_FORMAT_ERROR","errorMsg":"Field is missing","status":400,"timestamp":"2021-10-12T01:06:24.000Z"}`
+		w.faults.On(registrations, simulator.Reply("application/json", document), simulator.Reply("application/json", `{"status":"ok"}`))
+		require.Equal(t, &awareid.Error{
+			Status: 400, Code: "INPUT_FORMAT_ERROR", Message: "Field is missing",
+			Timestamp: time.Date(2021, 10, 12, 1, 6, 24, 0, time.UTC),
+		}, refusalOf(t, w.client.Delete(t.Context(), "w")))
+		require.NoError(t, w.client.Delete(t.Context(), "w"))
 	})
 }
 

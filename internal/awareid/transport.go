@@ -18,6 +18,8 @@ const (
 	dialTimeout      = 5 * time.Second
 	handshakeTimeout = 10 * time.Second
 	idleTimeout      = 90 * time.Second
+	pingAfter        = 10 * time.Second // of silence
+	pingTimeout      = 5 * time.Second
 	maxHeaderBytes   = 64 << 10
 	maxRefusalBytes  = 64 << 10 // read of an answer that is no 2xx; the rest is of no interest
 )
@@ -34,6 +36,9 @@ func newHTTPClient(roots *x509.CertPool, maxAnswerBytes int64) (*http.Client, *h
 		IdleConnTimeout:        idleTimeout,
 		MaxResponseHeaderBytes: maxHeaderBytes,
 		ForceAttemptHTTP2:      true,
+		// Else a connection whose other end is gone serves call after call until TCP
+		// gives up, for a quarter of an hour.
+		HTTP2: &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingTimeout},
 	}
 	return &http.Client{
 		Transport:     bounded{transport, maxAnswerBytes},

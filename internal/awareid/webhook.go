@@ -102,7 +102,10 @@ func (c *Client) Register(ctx context.Context, r Registration) (Issued, error) {
 			return err
 		},
 	})
-	return issued, err
+	if err != nil {
+		return Issued{}, err
+	}
+	return issued, nil
 }
 
 // Webhook returns one registration, with its secret where the platform tells it.
