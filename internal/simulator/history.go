@@ -47,6 +47,7 @@ func (p *Platform) Record(webhookID string, e Event) error {
 		return ErrUnknownWebhook
 	}
 	r.history.add(e.TransactionNum, e.Body)
+	p.people.see(e)
 	return nil
 }
 

@@ -50,8 +50,9 @@ type PlatformOptions struct {
 	OnRegister func(Webhook)
 }
 
-// Platform answers as AwareID's REST API does: token, webhook registration,
-// event data. State is in memory. Safe for concurrent use.
+// Platform answers as AwareID's REST API does: token, webhook registration, event
+// data, completed enrollments, status of B2C operations. State is in memory. Safe
+// for concurrent use.
 type Platform struct {
 	options PlatformOptions
 	mux     *http.ServeMux
@@ -59,6 +60,7 @@ type Platform struct {
 	mu       sync.Mutex
 	tokens   map[string]time.Time // until when each is good
 	webhooks map[string]*registration
+	people   people
 }
 
 // registration is a webhook and what happened for it.
@@ -90,6 +92,7 @@ func NewPlatform(o PlatformOptions) (*Platform, error) {
 		mux:      http.NewServeMux(),
 		tokens:   make(map[string]time.Time),
 		webhooks: make(map[string]*registration),
+		people:   newPeople(),
 	}
 	p.route()
 	return p, nil
@@ -108,7 +111,8 @@ func (p *Platform) route() {
 		}
 	}
 	p.handle("POST "+p.options.EventDataPath, p.eventData)
-	for _, path := range []string{registrations, one, p.options.EventDataPath} {
+	p.routePeople()
+	for _, path := range []string{registrations, one, p.options.EventDataPath, enrollmentList, oneEnrollment, operationStatus} {
 		p.mux.HandleFunc(path, p.answer(func(http.ResponseWriter, *http.Request) error { return errMethod }))
 	}
 	p.mux.HandleFunc("/", p.answer(func(http.ResponseWriter, *http.Request) error { return errNoSuchPath }))
