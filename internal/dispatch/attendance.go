@@ -203,15 +203,18 @@ func (a *attendance) forgotten() {
 	a.clearUntil = time.Time{}
 }
 
-// offsetAge is when a better comparison of the clocks is worth less than a new
-// one.
-const offsetAge = time.Minute
+// A better comparison of the clocks is worth less than a new one after
+// offsetAge, given that this one took no longer than offsetRTT.
+const (
+	offsetAge = 10 * time.Minute
+	offsetRTT = 50 * time.Millisecond
+)
 
 // compare notes how far the clocks are apart, by the quickest answer of late;
 // the caller has the lock.
 func (a *attendance) compare(sent time.Time) {
 	rtt := a.toldAt.Sub(sent)
-	if a.offsetAt.IsZero() || rtt <= a.offsetRTT || sent.Sub(a.offsetAt) > offsetAge {
+	if a.offsetAt.IsZero() || rtt <= a.offsetRTT || rtt <= offsetRTT && sent.Sub(a.offsetAt) > offsetAge {
 		a.offset, a.offsetRTT, a.offsetAt = a.storeTime.Sub(sent), rtt, sent
 	}
 }

@@ -54,6 +54,7 @@ type spooler struct {
 	mu      sync.Mutex
 	waiting map[string]int       // entries by queue
 	latest  map[string]time.Time // time of their tickets, by queue
+	last    map[string]*slip     // by queue
 	unread  int                  // entries of an earlier run whose queue is not known yet
 	chains  map[string][]*parcel // the window, by queue
 	slips   map[string]*slip     // of what is in here, by claim key
@@ -71,9 +72,11 @@ type spooler struct {
 
 // slip says of an entry where it stands.
 type slip struct {
-	ticket    event.Ticket // with the time of receipt, or the one that the store gave it
-	timed     bool         // that time counts: the store is not to give it one
-	since     time.Time    // this slip's beginning, by the own clock
+	ticket    event.Ticket  // with the time of receipt, or the one that the store gave it
+	timed     bool          // that time counts: the store is not to give it one
+	since     time.Time     // this slip's beginning, by the own clock
+	before    *slip         // what is written ahead of it, of the same queue; may be nil
+	written   chan struct{} // closed when it is on disk, or is not
 	onDisk    bool
 	published bool // the store knows of the ticket
 	doubtful  bool // the store may hear of the ticket late
@@ -96,7 +99,7 @@ func newSpooler(log *spool.Log, queues Queues, out *outage, logger *slog.Logger,
 		slots:   semaphore.NewWeighted(drains),
 		entries: semaphore.NewWeighted(windowEntries),
 		bytes:   semaphore.NewWeighted(windowBytes),
-		waiting: map[string]int{}, latest: map[string]time.Time{}, chains: map[string][]*parcel{},
+		waiting: map[string]int{}, latest: map[string]time.Time{}, last: map[string]*slip{}, chains: map[string][]*parcel{},
 		slips: map[string]*slip{}, mine: map[string]*slip{}, missed: map[string]*slip{},
 		unread: log.Pending(), ended: make(chan struct{}),
 	}
@@ -136,6 +139,9 @@ func (s *spooler) put(ctx context.Context, p *parcel) error {
 func (s *spooler) append(ctx context.Context, p *parcel, mine *slip, body []byte) error {
 	written := make(chan error, 1)
 	s.appends.Go(func() {
+		if mine.before != nil {
+			<-mine.before.written // the order on disk is that of the tickets
+		}
 		_, err := s.log.Append(context.WithoutCancel(ctx), body)
 		s.announced(p, mine, err)
 		written <- err
@@ -157,14 +163,18 @@ func (s *spooler) announce(p *parcel) (mine *slip, there bool) {
 		return mine, true
 	}
 	s.expect(p.Ticket.Queue, 1)
-	return s.enter(p), false
+	mine = s.enter(p)
+	if queue := p.Ticket.Queue; queue != "" {
+		mine.before, s.last[queue] = s.last[queue], mine
+	}
+	return mine, false
 }
 
 // enter notes a parcel, behind the earlier ones of its queue: it may have been
 // received before them, but must not stand for them ahead of what other replicas
 // hold. The caller has the lock.
 func (s *spooler) enter(p *parcel) *slip {
-	mine := &slip{ticket: p.Ticket, since: time.Now()}
+	mine := &slip{ticket: p.Ticket, since: time.Now(), written: make(chan struct{})}
 	if latest := s.latest[p.Ticket.Queue]; !mine.ticket.At.After(latest) {
 		mine.ticket.At = latest.Add(time.Microsecond)
 	}
@@ -185,7 +195,8 @@ func (s *spooler) note(mine *slip) {
 func (s *spooler) announced(p *parcel, mine *slip, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	mine.onDisk = err == nil
+	mine.onDisk, mine.before = err == nil, nil
+	close(mine.written)
 	if err != nil {
 		s.forgetLocked(p)
 	}
@@ -199,6 +210,7 @@ func (s *spooler) expect(queue string, change int) {
 	if s.waiting[queue] += change; s.waiting[queue] == 0 {
 		delete(s.waiting, queue)
 		delete(s.latest, queue)
+		delete(s.last, queue)
 	}
 }
 
