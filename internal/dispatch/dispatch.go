@@ -34,6 +34,20 @@
 // events wait behind it. A spooled event whose first attempt left a doubt is
 // read back before it is produced, even where the store forgot the claim.
 //
+// # Order over replicas
+//
+// Each replica tells the store of what it spools, before it answers, and takes
+// its turn there. One that cannot reach the store answers only when its lease in
+// the store's roster is over; the others then deliver nothing until it is back,
+// with everything published, or has stayed away for 30 s.
+//
+// # A store that loses its memory
+//
+// It begins a new one, and says so with each claim. Nothing is produced until
+// the attempts under lost claims are over, and the latest claims are restored
+// from Kafka. An event older than what is restored is looked for by itself.
+// Every replica tells the store again of what it has spooled.
+//
 // # Older than the store's memory
 //
 // A replayed or backfilled event that is so old that its claim may be forgotten
@@ -44,8 +58,9 @@
 // A record that such a search cannot see: retention deleted it, or it lies where
 // the event went under other routes or another number of partitions.
 // A process that is suspended between its last look at the deadline and its
-// write, for longer than the lease; and a store that forgets a claim that it
-// had acknowledged.
+// write, for longer than the lease. A store that forgets without losing its mark,
+// by eviction for one. Order, where a replica is cut off from the store alone for
+// longer than 30 s, or has been from its start.
 //
 // # Order
 //

@@ -349,3 +349,21 @@ func TestALateRepeatOvertakesNobody(t *testing.T) {
 	require.Equal(t, []string{"0", "1", "2"}, w.ids(t, 3))
 	require.Equal(t, 3, stored(w.cluster, topic))
 }
+
+// What a replica spooled in silence, and did not live to publish, is published
+// by its successor on the same spool before anybody goes on.
+func TestASuccessorPublishesWhatWasSpooledInSilence(t *testing.T) {
+	w := newWorld(t)
+	a, b := w.replica(t, t.TempDir()), w.replica(t, t.TempDir())
+	require.Equal(t, dispatch.Accepted, a.post(t, of("op", "0")))
+	require.Equal(t, dispatch.Accepted, b.post(t, of("other", "x")))
+	a.wire.set(true)
+	require.Equal(t, dispatch.Spooled, a.post(t, of("op", "1")))
+	a.stop(t)
+	require.Equal(t, dispatch.Spooled, b.post(t, of("op", "2")))
+	require.Equal(t, dispatch.Spooled, b.post(t, of("op", "3")))
+	a = w.replica(t, a.dir)
+	a.drained(t)
+	b.drained(t)
+	require.Equal(t, []string{"0", "1", "2", "3"}, slices.DeleteFunc(w.ids(t, 5), func(id string) bool { return id == "x" }))
+}
