@@ -37,6 +37,8 @@ type memory struct {
 	lost  func() // called, with the lock held, when the store has begun a new memory
 
 	mu      sync.Mutex
+	asked   uint64 // questions so far
+	heard   uint64 // the one that was answered last
 	present event.Memory
 	since   time.Time     // when it began, by the own clock
 	settled chan struct{} // closed while it reaches back
@@ -46,14 +48,23 @@ func newMemory(store Memory, now func() time.Time) *memory {
 	return &memory{store: store, now: now, settled: make(chan struct{})}
 }
 
-// learn asks the store.
+// learn asks the store. Of answers that cross each other, the one to the later
+// question counts.
 func (m *memory) learn(ctx context.Context) error {
+	m.mu.Lock()
+	m.asked++
+	question := m.asked
+	m.mu.Unlock()
 	got, err := m.store.Memory(ctx)
 	if err != nil {
 		return err
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if question < m.heard {
+		return nil
+	}
+	m.heard = question
 	if got.ID != m.present.ID {
 		m.since = m.now().Add(-got.Age)
 		m.lost()

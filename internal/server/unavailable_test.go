@@ -54,8 +54,7 @@ func TestKafkaDown(t *testing.T) {
 		b.kafka.KeepControl()
 		return produceAnswer(req, kerr.NotEnoughReplicas), nil, !healthy.Load()
 	})
-	var id string
-	var raw []byte
+	var id, raw string
 	for told := false; !told; { // on a busy machine the last try can be cut short: then it is not known
 		var body []byte
 		id, body = newEvent()
