@@ -33,8 +33,8 @@ torture: ## do harm to everything at random, and look whether a promise breaks; 
 	go run ./test/torture
 
 torture-short: ## 20 short rounds on real brokers, and 20 on ones that answer as they are told
-	go run ./test/torture -rounds 20 -events 300 -length 3s
-	go run ./test/torture -broker kfake -rounds 20 -events 300 -length 2s
+	go run ./test/torture -rounds 20 -events 300 -length 3s -seed 1
+	go run ./test/torture -broker kfake -rounds 20 -events 300 -length 2s -seed 1
 
 lint: ## formatting and vet
 	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo "run gofmt -w on these"; exit 1; }

@@ -30,7 +30,8 @@ func TestReadingBackFromARealKafka(t *testing.T) {
 	require.NoError(t, err)
 	t.Cleanup(client.Close)
 	admin := kadm.NewClient(client)
-	_, err = admin.CreateTopic(t.Context(), 1, int16(len(seeds)), nil, at.Topic)
+	forever := "-1" // the records are of times past
+	_, err = admin.CreateTopic(t.Context(), 1, int16(len(seeds)), map[string]*string{"retention.ms": &forever}, at.Topic)
 	require.NoError(t, err)
 	t.Cleanup(func() { _, _ = admin.DeleteTopic(t.Context(), at.Topic) })
 

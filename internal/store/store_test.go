@@ -150,7 +150,7 @@ func removeKeys(t testing.TB, client *redis.Client, namespace string) {
 }
 
 func makeOlder(t *testing.T, client *redis.Client, namespace string, d time.Duration) {
-	for _, key := range keysOf(t, client, namespace) {
+	for _, key := range keysOf(t, client, namespace+":claim") {
 		left := client.PTTL(t.Context(), key).Val()
 		require.Positive(t, left, "every record has its time")
 		require.NoError(t, client.PExpire(t.Context(), key, left-d).Err())
