@@ -47,6 +47,7 @@ func openStore(cfg config.Config) (claimStore, error) {
 		if err != nil {
 			return nil, err
 		}
+		redis.For(cfg.KafkaTopicPrefix)
 		return redis, nil
 	}
 	file, err := store.OpenFile(cfg.StoreFile, time.Now)

@@ -82,6 +82,16 @@ func OpenRedis(url, namespace string) (*Redis, error) {
 	return r, nil
 }
 
+// For separates what belongs to one deployment from others that share the
+// server: the mark of its memory, which Kafka's topics of that name restore, the
+// roster of its replicas and their tasks. Claims and queues are by webhook, and
+// need no such thing. It must be called before any other method.
+func (r *Redis) For(deployment string) {
+	r.mark += ":" + deployment
+	r.roster += ":" + deployment
+	r.leaders += deployment + ":"
+}
+
 // Ping reports whether Redis answers.
 func (r *Redis) Ping(ctx context.Context) error {
 	if err := r.client.Ping(ctx).Err(); err != nil {

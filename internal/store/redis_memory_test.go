@@ -121,6 +121,26 @@ func TestReplicasAreNoMasters(t *testing.T) {
 	require.NoError(t, r.Ping(t.Context()))
 }
 
+// Deployments that share a server have topics of their own to restore from.
+func TestDeploymentsApart(t *testing.T) {
+	m := startMiniredis(t, newClock())
+	a, b := openRedis(t, "redis://"+m.Addr(), "awareid"), openRedis(t, "redis://"+m.Addr(), "awareid")
+	a.For("a")
+	b.For("b")
+	require.NotEqual(t, memory(t, a).ID, memory(t, b).ID)
+	ok, err := a.Lead(t.Context(), "x", "a", time.Hour)
+	require.NoError(t, err)
+	require.True(t, ok)
+	ok, err = b.Lead(t.Context(), "x", "b", time.Hour)
+	require.NoError(t, err)
+	require.True(t, ok)
+	_, err = a.Attend(t.Context(), "a", time.Now().AddDate(1, 0, 0))
+	require.NoError(t, err)
+	others, err := b.Attend(t.Context(), "b", time.Time{})
+	require.NoError(t, err)
+	require.Empty(t, others.Present)
+}
+
 func TestLead(t *testing.T) {
 	clock := newClock()
 	m := startMiniredis(t, clock)
