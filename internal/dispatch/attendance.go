@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"awareid-gateway/internal/event"
+	"awareid-gateway/internal/spool"
 )
 
 // Roster keeps a lease of each replica, by the clock of the store that the
@@ -30,6 +31,11 @@ const (
 	dismissAfter = 30 * time.Second
 )
 
+// farewell outlives a replica: that it has left the others, who go on without it.
+type farewell interface {
+	SetFarewell(said bool) error
+}
+
 // attendance keeps the order of operations while a replica cannot reach the
 // store, where the others would see what it spools. A replica promises, by a
 // lease, to answer for no event that it has not published: it does so only when
@@ -37,9 +43,10 @@ const (
 // others deliver as long as all leases last; once one has ended they spool what
 // comes, until that replica is back or has stayed away for dismissAfter.
 type attendance struct {
-	roster  Roster
-	who     string
-	prepare func(ctx context.Context) error // publishes what can be
+	roster   Roster
+	who      string
+	farewell farewell
+	prepare  func(ctx context.Context) error // publishes what can be
 	// promise calls extend, and returns what that returns, or calls nothing and
 	// returns a zero time where something is not published.
 	promise func(extend func() time.Time) time.Time
@@ -53,21 +60,41 @@ type attendance struct {
 	storeTime  time.Time // as the store last told it
 	toldAt     time.Time // and when it was told
 	promised   time.Time // by the store's clock: the end of the own lease
+	bound      time.Time // until then an earlier run's promise counts, if there is no own lease before
 	clearUntil time.Time // until then no lease of others ends
 	known      []string  // the others, as of the last answer
 	expected   []string  // others that a store which has forgotten them will hear of again
 	absent     map[string]time.Time
 	lost       bool // the last beat failed, or there was none
 
+	joined bool          // of the beat alone
 	looked chan struct{} // closed after the first beat
 	stop   context.CancelFunc
 	ended  chan struct{}
 }
 
-func newAttendance(roster Roster, who string, log *slog.Logger) *attendance {
+// newAttendance is for a replica that is bound for a time by what an earlier run
+// has promised.
+func newAttendance(roster Roster, who string, note farewell, bound time.Duration, log *slog.Logger) *attendance {
 	return &attendance{
-		roster: roster, who: who, log: log, absent: map[string]time.Time{}, lost: true,
+		roster: roster, who: who, farewell: note, log: log,
+		bound: time.Now().Add(bound), absent: map[string]time.Time{}, lost: true,
 		looked: make(chan struct{}), ended: make(chan struct{}),
+	}
+}
+
+// boundBy is how long a replica on a spool has to heed what an earlier run has
+// promised, unless it hears of the others. Those who were told not to wait for it
+// will never do so; if the store is away for them as well, which cannot be known,
+// they have stopped delivering by then.
+func boundBy(log *spool.Log) time.Duration {
+	switch {
+	case log.Farewell():
+		return dismissAfter
+	case log.Fresh():
+		return 0
+	default:
+		return attendFor
 	}
 }
 
@@ -142,11 +169,25 @@ func (a *attendance) ask(ctx context.Context, until time.Time) error {
 		return err
 	}
 	gone := a.hear(roster, sent)
+	if !until.IsZero() && !a.joined {
+		a.join()
+	}
 	if len(gone) == 0 {
 		return nil
 	}
 	a.log.Warn("replicas have not been heard of; nobody waits any longer for what they may have spooled", "replicas", gone)
 	return a.roster.Dismiss(ctx, gone)
+}
+
+// join notes that the others hear of this replica, by its first lease.
+func (a *attendance) join() {
+	if err := a.farewell.SetFarewell(false); err != nil {
+		a.log.Debug("the roster is joined, but for a note", "error", err)
+		return // the next beat tries again
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.joined, a.bound = true, time.Time{}
 }
 
 // extend returns the end of a longer lease, by the store's clock. It is noted
@@ -232,16 +273,27 @@ func (a *attendance) clear(ctx context.Context) bool {
 	return time.Now().Before(a.clearUntil)
 }
 
-// remaining is how long the own lease lasts at most.
+// remaining is how long the own lease lasts at most, or that of an earlier run.
 func (a *attendance) remaining() time.Duration {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.promised.Sub(a.now())
+	return max(a.promised.Sub(a.now()), time.Until(a.bound))
+}
+
+// until is how long it takes at most until the clock of the store shows a time.
+// It is 0 where that clock is not known.
+func (a *attendance) until(t time.Time) time.Duration {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.toldAt.IsZero() {
+		return 0
+	}
+	return max(0, t.Sub(a.now()))
 }
 
 // inStoreTime is a time of this replica by the clock that all share: not before
 // what the store itself gave to an event that was answered before, and ahead by no
-// more than an answer of the store takes.
+// more than an answer of the store took; see until.
 func (a *attendance) inStoreTime(t time.Time) time.Time {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -252,10 +304,27 @@ func (a *attendance) inStoreTime(t time.Time) time.Time {
 func (a *attendance) close(ctx context.Context) {
 	a.stop()
 	<-a.ended
-	if a.prepare(ctx) != nil || a.promise(func() time.Time { return time.Unix(0, 1) }).IsZero() {
+	if a.isLost() || a.prepare(ctx) != nil || a.promise(func() time.Time { return time.Unix(0, 1) }).IsZero() {
 		return
 	}
-	if err := a.roster.Leave(ctx, a.who); err != nil {
+	if err := a.leave(ctx); err != nil {
 		a.log.Debug("the roster could not be left", "error", err)
 	}
+}
+
+// leave tells the others not to wait, and whoever comes after this run that they
+// do not.
+func (a *attendance) leave(ctx context.Context) error {
+	if len(a.others()) > 0 {
+		if err := a.farewell.SetFarewell(true); err != nil {
+			return err
+		}
+	}
+	return a.roster.Leave(ctx, a.who)
+}
+
+func (a *attendance) others() []string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return slices.Concat(a.known, a.expected)
 }

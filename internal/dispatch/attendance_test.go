@@ -23,6 +23,7 @@ type board struct {
 	ahead  time.Duration // of the replicas' clock
 	leases map[string]time.Time
 	cut    map[string]bool
+	slow   time.Duration // the way back
 }
 
 func newBoard() *board {
@@ -32,6 +33,7 @@ func newBoard() *board {
 func (b *board) now() time.Time { return time.Now().Add(b.ahead) }
 
 func (b *board) Attend(_ context.Context, who string, until time.Time) (r event.Roster, err error) {
+	defer time.Sleep(b.slow)
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.cut[who] {
@@ -94,11 +96,26 @@ func (b *board) who() (ids []string) {
 	return ids
 }
 
+// note is what outlives a replica.
+type note struct{ said atomic.Bool }
+
+func (n *note) SetFarewell(said bool) error {
+	n.said.Store(said)
+	return nil
+}
+
 // attendant attends as a replica with everything published, unless told so.
 func attendant(t *testing.T, b *board, who string) (a *attendance, published *atomic.Bool) {
-	published = new(atomic.Bool)
+	a, published, _ = successor(t, b, who, 0)
+	return a, published
+}
+
+// successor is an attendant that an earlier run's promise binds.
+func successor(t *testing.T, b *board, who string, bound time.Duration) (a *attendance, published *atomic.Bool, said *note) {
+	published, said = new(atomic.Bool), new(note)
 	published.Store(true)
-	a = newAttendance(b, who, slog.New(slog.DiscardHandler))
+	said.said.Store(bound == dismissAfter)
+	a = newAttendance(b, who, said, bound, slog.New(slog.DiscardHandler))
 	a.prepare = func(context.Context) error { return nil }
 	a.promise = func(extend func() time.Time) time.Time {
 		if !published.Load() {
@@ -109,7 +126,7 @@ func attendant(t *testing.T, b *board, who string) (a *attendance, published *at
 	a.failed = func(context.Context, error) {}
 	a.start()
 	synctest.Wait()
-	return a, published
+	return a, published, said
 }
 
 func TestNobodyDeliversWhileSomebodyMaySpoolInSilence(t *testing.T) {
@@ -232,5 +249,65 @@ func TestTimesAreTheStores(t *testing.T) {
 		defer a.close(t.Context())
 		at := time.Now().Add(-3 * time.Second)
 		require.Equal(t, at.Add(world.ahead).UnixNano(), a.inStoreTime(at).UnixNano())
+	})
+}
+
+// A store that answers slowly tells its time badly. An event must not be answered
+// for with a time that is still to come: what follows would get an earlier one.
+func TestATimeThatIsStillToComeIsAwaited(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		world := newBoard()
+		world.slow = 800 * time.Millisecond
+		a, _ := attendant(t, world, "a")
+		defer a.close(t.Context())
+		require.Zero(t, a.until(time.Now().Add(time.Hour)), "no answer yet")
+		time.Sleep(beatTimeout)
+		at := a.inStoreTime(time.Now())
+		wait := a.until(at)
+		require.Equal(t, world.slow, wait)
+		time.Sleep(wait)
+		require.False(t, world.now().Before(at))
+		require.Zero(t, a.until(at))
+	})
+}
+
+// Others may rely on a lease, or a farewell, of the run before.
+func TestASuccessorIsBound(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		world := newBoard()
+		world.setCut("a", true)
+		a, _, _ := successor(t, world, "a", dismissAfter)
+		defer a.close(t.Context())
+		require.Equal(t, dismissAfter, a.remaining())
+		world.setCut("a", false)
+		time.Sleep(2 * beatEvery)
+		require.LessOrEqual(t, a.remaining(), attendFor, "the others hear of it")
+	})
+}
+
+func TestWhoLeavesOthersSaysSo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		world := newBoard()
+		alone, _, said := successor(t, world, "a", 0)
+		alone.close(t.Context())
+		require.False(t, said.said.Load(), "there is nobody to rely on it")
+
+		a, _, said := successor(t, world, "a", 0)
+		b, _, saidB := successor(t, world, "b", 0)
+		time.Sleep(2 * beatEvery)
+		world.setCut("b", true)
+		time.Sleep(2 * beatEvery)
+		b.close(t.Context())
+		require.False(t, saidB.said.Load(), "nobody would hear it")
+		a.close(t.Context())
+		require.True(t, said.said.Load())
+
+		world.setCut("a", true)
+		a, _, said = successor(t, world, "a", dismissAfter)
+		defer a.close(t.Context())
+		require.True(t, said.said.Load())
+		world.setCut("a", false)
+		time.Sleep(2 * beatEvery)
+		require.False(t, said.said.Load())
 	})
 }

@@ -278,7 +278,8 @@ func (d *Dispatcher) attend() {
 	if d.opts.Roster == nil {
 		return
 	}
-	d.others = newAttendance(d.opts.Roster, d.opts.Spool.ID(), d.opts.Log)
+	log := d.opts.Spool
+	d.others = newAttendance(d.opts.Roster, log.ID(), log, boundBy(log), d.opts.Log)
 	d.others.prepare, d.others.promise, d.others.failed = d.catchUp, d.spooler.promise, d.storeFailed
 	d.others.start()
 }

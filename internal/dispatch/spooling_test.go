@@ -27,6 +27,7 @@ type world struct {
 	cluster *kfake.Cluster
 	redis   *miniredis.Miniredis
 	refuse  atomic.Bool
+	away    bool // the redis, for replicas that start
 }
 
 func newWorld(t *testing.T) *world {
@@ -54,6 +55,7 @@ func (w *world) replica(t *testing.T, dir string, change ...func(*dispatch.Optio
 	log, err := spool.Open(dir, spool.Options{MaxBytes: 1 << 20, Log: slog.New(slog.DiscardHandler)})
 	require.NoError(t, err)
 	way := newWire(t, w.redis.Addr())
+	way.set(w.away)
 	redis, err := store.OpenRedis("redis://"+way.Addr().String(), "awareid")
 	require.NoError(t, err)
 	producer := newProducer(t, w.cluster, 2)
@@ -366,4 +368,25 @@ func TestASuccessorPublishesWhatWasSpooledInSilence(t *testing.T) {
 	a.drained(t)
 	b.drained(t)
 	require.Equal(t, []string{"0", "1", "2", "3"}, slices.DeleteFunc(w.ids(t, 5), func(id string) bool { return id == "x" }))
+}
+
+// A replica that has left the others, and comes back where it cannot reach the
+// store, answers for nothing that it cannot publish: they do not wait for it.
+func TestWhoLeftAnswersForNothingInSilence(t *testing.T) {
+	w := newWorld(t)
+	b := w.replica(t, t.TempDir())
+	require.Equal(t, dispatch.Accepted, b.post(t, of("op", "0")))
+	a := w.replica(t, t.TempDir())
+	require.Equal(t, dispatch.Accepted, a.post(t, of("op", "1")))
+	a.stop(t)
+	w.away = true
+	a = w.replica(t, a.dir)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+	defer cancel()
+	_, err := a.Dispatch(ctx, of("op", "2"))
+	require.Error(t, err)
+	require.Equal(t, dispatch.Accepted, b.post(t, of("op", "3")))
+	a.wire.set(false)
+	a.drained(t)
+	require.Equal(t, []string{"0", "1", "3", "2"}, w.ids(t, 4))
 }

@@ -136,14 +136,15 @@ func (s *spooler) awaitSilence(ctx context.Context, mine *slip, why error) error
 }
 
 // mayTalkFor is how long the other replicas may take it that everything in here
-// is published, although this ticket is not, or the store may yet give it a time.
+// is published, although this ticket is not, or the store may yet give it a time,
+// or give one that is earlier than this ticket's to an event that comes later.
 func (s *spooler) mayTalkFor(mine *slip) time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.missed[mine.ticket.ID] == nil || s.others == nil {
 		return 0
 	}
-	return max(s.others.remaining(), publishTimeout-time.Since(mine.since))
+	return max(s.others.remaining(), s.others.until(mine.ticket.At), publishTimeout-time.Since(mine.since))
 }
 
 // promise extends the lease of this replica unless something is not published.

@@ -29,3 +29,18 @@ func TestADirectoryKeepsItsID(t *testing.T) {
 		require.Equal(t, again, id(dir))
 	}
 }
+
+func TestAFarewellIsKept(t *testing.T) {
+	dir := t.TempDir()
+	for i, said := range []bool{false, true, true, false, false} {
+		log, err := spool.Open(dir, spool.Options{MaxBytes: 1 << 20})
+		require.NoError(t, err)
+		require.Equal(t, i == 0, log.Fresh())
+		require.NoError(t, log.SetFarewell(said))
+		require.NoError(t, log.Close())
+		log, err = spool.Open(dir, spool.Options{MaxBytes: 1 << 20})
+		require.NoError(t, err)
+		require.Equal(t, said, log.Farewell())
+		require.NoError(t, log.Close())
+	}
+}

@@ -101,13 +101,14 @@ type Entry struct {
 
 // Log is an open spool. It is safe for concurrent use.
 type Log struct {
-	dir     string
-	id      string
-	opts    Options
-	sealer  sealer
-	lock    *flock.Flock
-	appends *batch.Group[[]byte, appended]
-	put     func(file *os.File, b []byte, offset int64) error // putSynced
+	dir             string
+	id              string
+	fresh, farewell bool
+	opts            Options
+	sealer          sealer
+	lock            *flock.Flock
+	appends         *batch.Group[[]byte, appended]
+	put             func(file *os.File, b []byte, offset int64) error // putSynced
 
 	disk sync.Mutex // held while a group is written; taken before mu
 
@@ -153,7 +154,7 @@ func open(dir string, opts Options, put func(*os.File, []byte, int64) error) (*L
 	if err := l.load(); err != nil {
 		return nil, errors.Join(err, l.release())
 	}
-	if l.id, err = identify(dir); err != nil {
+	if err := l.identify(); err != nil {
 		return nil, errors.Join(err, l.release())
 	}
 	l.appends = batch.New(maxGroup, l.write)
@@ -183,9 +184,6 @@ func (l *Log) takeLock() error {
 	}
 	return nil
 }
-
-// ID names the directory among all spools, for as long as it exists.
-func (l *Log) ID() string { return l.id }
 
 // Append writes an entry and returns its sequence number once it is on disk.
 // Entries that arrive during one sync share the next. It returns ErrFull,

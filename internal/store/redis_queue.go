@@ -15,12 +15,13 @@ import (
 // which their event was received. A queue that nobody stands in does not exist.
 
 // enqueueScript answers the time of the ticket, in microseconds, and the id of
-// the one that stands first.
+// the one that stands first. A time that is still to come is only a bad estimate:
+// what is answered for after this must not get an earlier one.
 var enqueueScript = redis.NewScript(`
 local key, id, at, within, kept = KEYS[1], ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4]
 local t = redis.call('TIME')
 local now = t[1] * 1000000 + t[2]
-if within > 0 and now <= at + within then at = now end
+if at > now or within > 0 and now <= at + within then at = now end
 redis.call('ZADD', key, 'NX', string.format('%d', at), id)
 redis.call('PEXPIRE', key, kept)
 return {string.format('%d', redis.call('ZSCORE', key, id)), redis.call('ZRANGE', key, 0, 0)[1]}

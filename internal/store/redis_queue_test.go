@@ -68,6 +68,7 @@ func TestQueues(t *testing.T) {
 	require.Equal(t, now.UnixMicro(), standing("late", now, time.Second-time.Microsecond).At.UnixMicro())
 	require.Equal(t, now.Add(time.Second).UnixMicro(), standing("the store's", now, time.Second).At.UnixMicro())
 	require.Equal(t, now.Add(time.Second).UnixMicro(), standing("ahead", now.Add(time.Minute), time.Second).At.UnixMicro())
+	require.Equal(t, now.Add(time.Second).UnixMicro(), standing("still to come", now.Add(time.Minute), 0).At.UnixMicro())
 	server.SetTime(now.Add(time.Hour))
 	again := standing("the store's", now, 2*time.Hour)
 	require.Equal(t, now.Add(time.Second).UnixMicro(), again.At.UnixMicro(), "it keeps its place")
