@@ -153,9 +153,21 @@ func (d *Dispatcher) drainOne(ctx context.Context, p *parcel) error {
 		err = d.quarantineRefused(ctx, dl)
 	}
 	if err != nil {
-		d.opts.Log.Debug("a spooled event has to wait", "webhook", dl.webhook, "error", err)
+		d.sayWhyItWaits(p, err)
 		return err
 	}
 	d.metrics.drained.Inc()
 	return nil
+}
+
+// sayWhyItWaits is loud, once, about what does not mend itself: the event stays in
+// the spool, and its operation behind it, until the topics take it.
+func (d *Dispatcher) sayWhyItWaits(p *parcel, err error) {
+	if errors.Is(err, ErrRefused) && !p.refused {
+		p.refused = true
+		d.opts.Log.Error("a spooled event is refused by its topic and by the quarantine topic; it waits in the spool until their max.message.bytes lets it pass",
+			"webhook", p.WebhookID, "topic", p.Topic, "bytes", len(p.Record.Value), "error", err)
+		return
+	}
+	d.opts.Log.Debug("a spooled event has to wait", "webhook", p.WebhookID, "error", err)
 }

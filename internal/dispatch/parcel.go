@@ -22,6 +22,7 @@ type parcel struct {
 	Doubt      *doubt         `json:"doubt,omitempty"`
 
 	sequence uint64 // in the spool
+	refused  bool   // by quarantine too, which has been said
 }
 
 // doubt says where the record may be already, and from when on nothing of the

@@ -27,6 +27,7 @@ type world struct {
 	cluster *kfake.Cluster
 	redis   *miniredis.Miniredis
 	refuse  atomic.Bool
+	forGood atomic.Bool // and refuses for good
 	away    bool // the redis, for replicas that start
 }
 
@@ -34,7 +35,10 @@ func newWorld(t *testing.T) *world {
 	w := &world{cluster: newBroker(t), redis: miniredis.RunT(t)}
 	w.cluster.ControlKey(int16(kmsg.Produce), func(req kmsg.Request) (kmsg.Response, error, bool) {
 		w.cluster.KeepControl()
-		if w.refuse.Load() {
+		switch {
+		case w.refuse.Load() && w.forGood.Load():
+			return produceAnswer(req, kerr.MessageTooLarge.Code), nil, true
+		case w.refuse.Load():
 			return produceAnswer(req, kerr.NotEnoughReplicas.Code), nil, true
 		}
 		return nil, nil, false
@@ -390,3 +394,31 @@ func TestWhoLeftAnswersForNothingInSilence(t *testing.T) {
 	a.drained(t)
 	require.Equal(t, []string{"0", "1", "3", "2"}, w.ids(t, 4))
 }
+
+// What neither its topic nor the quarantine topic takes stays in the spool, and
+// says so once.
+func TestWhatNobodyTakesIsSaidOnce(t *testing.T) {
+	w := newWorld(t)
+	var logged lines
+	r := w.replica(t, t.TempDir(), func(o *dispatch.Options) {
+		o.Log = slog.New(slog.NewTextHandler(&logged, &slog.HandlerOptions{Level: slog.LevelError}))
+	})
+	w.refuse.Store(true)
+	require.Equal(t, dispatch.Spooled, r.post(t, of("op", "0")))
+	w.forGood.Store(true)
+	require.Eventually(t, func() bool { return logged.count() > 0 }, time.Minute, 10*time.Millisecond)
+	require.Never(t, func() bool { return logged.count() > 1 || r.spool.Pending() == 0 }, time.Second, 10*time.Millisecond)
+	w.refuse.Store(false)
+	r.drained(t)
+	require.Equal(t, []string{"0"}, w.ids(t, 1))
+}
+
+// lines counts what is written.
+type lines struct{ n atomic.Int64 }
+
+func (l *lines) Write(b []byte) (int, error) {
+	l.n.Add(1)
+	return len(b), nil
+}
+
+func (l *lines) count() int64 { return l.n.Load() }
