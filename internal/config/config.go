@@ -59,6 +59,8 @@ type Config struct {
 	// WEBHOOKS_n_*, in their order. Load returns at least one.
 	Webhooks []Webhook `env:"-"`
 
+	Platform Platform `env:"-"`
+
 	SignatureHeader   string `env:"SIGNATURE_HEADER" envDefault:"auto" desc:"Name of the header that carries the signature; auto accepts it in any header"`
 	SecretForm        string `env:"SECRET_FORM" envDefault:"auto" desc:"Bytes of a webhook secret that key the signature: auto, base64 (decoded) or raw (its own characters)"`
 	SignatureRequired bool   `env:"SIGNATURE_REQUIRED" envDefault:"true" desc:"Refuse callbacks without a signature; false needs an auth header for every webhook and accepts encrypted bodies only"`
@@ -110,6 +112,16 @@ type Config struct {
 	SpoolDir      string `env:"SPOOL_DIR" envDefault:"spool" desc:"Folder for events that cannot be delivered now, on a disk that outlives the process; none to answer 503 instead"`
 	SpoolMaxBytes int64  `env:"SPOOL_MAX_BYTES" envDefault:"1073741824" desc:"Size in bytes up to which the spool grows; beyond it events are answered 503"`
 	SpoolKey      Secret `env:"SPOOL_KEY" desc:"Key that encrypts the spool, base64 of 32 bytes"`
+
+	BackfillEnabled  bool          `env:"BACKFILL_ENABLED" envDefault:"true" desc:"Fetch events whose transaction number is missing, where AWAREID_BASE_URL is set"`
+	BackfillGrace    time.Duration `env:"BACKFILL_GRACE" envDefault:"60s" desc:"Time that a missing number is waited for before it is fetched"`
+	BackfillInterval time.Duration `env:"BACKFILL_INTERVAL" envDefault:"5s" desc:"Time between two looks for missing numbers"`
+	BackfillBatch    int           `env:"BACKFILL_BATCH" envDefault:"100" desc:"Numbers in one request for event data"`
+	BackfillAttempts int           `env:"BACKFILL_ATTEMPTS" envDefault:"8" desc:"Requests for a number, with a growing wait between them, until it counts as unrecoverable"`
+
+	ReconcileInterval  time.Duration `env:"RECONCILE_INTERVAL" envDefault:"0s" desc:"Time between two comparisons of the platform's completed enrollments with the events in Kafka; 0s is off"`
+	ReconcileWindow    time.Duration `env:"RECONCILE_WINDOW" envDefault:"24h" desc:"How far back a comparison looks"`
+	ReconcileJoinField string        `env:"RECONCILE_JOIN_FIELD" envDefault:"registrationCode" desc:"Member that an enrollment on the platform and the data of its enrollment.completed event have in common"`
 
 	QuarantineKey Secret `env:"QUARANTINE_KEY" desc:"Key that encrypts the bodies in the quarantine topic, base64 of 32 bytes"`
 

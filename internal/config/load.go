@@ -37,6 +37,7 @@ func Load(environ []string) (Config, []string, error) {
 
 	var cfg Config
 	parse(&cfg, vars, bad)
+	parse(&cfg.Platform, vars, bad)
 	numbered := cfg.readWebhooks(vars, bad)
 	if cfg.ReplicaID == "" {
 		cfg.ReplicaID = hostname(bad)
@@ -99,11 +100,11 @@ func readSecretFile(path string) (string, error) {
 	return value, nil
 }
 
-// parse fills cfg from vars. Only its own variables are handed to env, which
+// parse fills a struct from vars. Only its own variables are handed to env, which
 // would otherwise look for the fields of a slice's elements as well.
-func parse(cfg *Config, vars map[string]string, bad problems) {
+func parse[T any](cfg *T, vars map[string]string, bad problems) {
 	own := map[string]string{}
-	for _, v := range fieldVariables[Config](tagSingle, "") {
+	for _, v := range fieldVariables[T](tagSingle, "") {
 		if value, ok := vars[v.Name]; ok {
 			own[v.Name] = value
 		}

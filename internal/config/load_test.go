@@ -104,7 +104,10 @@ func TestLoadDefaults(t *testing.T) {
 		StoreFile:                    "gateway.db",
 		DedupTTL:                     7 * 24 * time.Hour,
 		DedupLease:                   30 * time.Second,
-		DedupOnOutage:                "spool", SpoolDir: "spool", SpoolMaxBytes: 1 << 30,
+		Platform:                     config.Platform{EventDataPath: "/webhook/event"},
+		BackfillEnabled:              true, BackfillGrace: time.Minute, BackfillInterval: 5 * time.Second,
+		BackfillBatch: 100, BackfillAttempts: 8, ReconcileWindow: 24 * time.Hour, ReconcileJoinField: "registrationCode",
+		DedupOnOutage: "spool", SpoolDir: "spool", SpoolMaxBytes: 1 << 30,
 		LogLevel:  slog.LevelInfo,
 		LogFormat: config.LogJSON,
 		ReplicaID: "replica-1",
@@ -303,7 +306,7 @@ func TestWarnings(t *testing.T) {
 }
 
 func TestLoadRefusesWhatIsPlanned(t *testing.T) {
-	names := []string{"AWAREID_BASE_URL", "AWAREID_CLIENT_SECRET_FILE", "BACKFILL_GRACE", "PRIVACY_DROP"}
+	names := []string{"HTTP_ACCEPT_GZIP", "PRIVACY_DROP", "PRIVACY_HASH_KEY_FILE"}
 	var changes []string
 	for _, name := range names {
 		changes = append(changes, name+"=x")
@@ -311,4 +314,27 @@ func TestLoadRefusesWhatIsPlanned(t *testing.T) {
 	_, _, err := config.Load(environ(changes...))
 	require.Equal(t, names, problemLines(t, err))
 	require.ErrorContains(t, err, "PRIVACY_DROP: not supported by this version")
+}
+
+// platform is what AWAREID_BASE_URL wants beside it.
+const platform = "AWAREID_BASE_URL=https://a AWAREID_CUSTOMER=c AWAREID_CLIENT_ID=i AWAREID_CLIENT_SECRET=s AWAREID_API_KEY=k"
+
+func TestLoadPlatform(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "secret")
+	require.NoError(t, os.WriteFile(file, []byte("s\n"), 0o600))
+	environ := append(strings.Fields(platform), "AWAREID_CLIENT_SECRET=", "AWAREID_CLIENT_SECRET_FILE="+file,
+		"AWAREID_WEBHOOK_SECRETS_FILE=not there yet", "KAFKA_BROKERS=of no matter")
+	p, _, err := config.LoadPlatform(environ)
+	require.NoError(t, err)
+	require.Equal(t, config.Platform{
+		BaseURL: "https://a", Customer: "c", ClientID: "i", ClientSecret: "s", APIKey: "k", EventDataPath: "/webhook/event",
+	}, p)
+	require.True(t, p.Configured())
+
+	_, _, err = config.LoadPlatform(nil)
+	require.Equal(t, []string{"AWAREID_BASE_URL"}, problemLines(t, err))
+	_, _, err = config.LoadPlatform([]string{"AWAREID_BASE_URL=https://a", "AWAREID_CUSTOMERS=c"})
+	require.Equal(t, []string{"AWAREID_API_KEY", "AWAREID_CLIENT_ID", "AWAREID_CLIENT_SECRET", "AWAREID_CUSTOMER", "AWAREID_CUSTOMERS"}, problemLines(t, err))
+	_, _, err = config.Load([]string{})
+	require.NotContains(t, err.Error(), "AWAREID_BASE_URL", "the gateway can do without")
 }

@@ -38,6 +38,7 @@ func Variables() []Variable {
 	return slices.Concat(
 		fieldVariables[webhookVars](tagSingle, ""),
 		fieldVariables[webhookVars](tagNumbered, numberedPrefix+"0_"),
+		fieldVariables[Platform](tagSingle, ""),
 		fieldVariables[Config](tagSingle, ""),
 	)
 }
@@ -61,9 +62,12 @@ func fieldVariables[T any](tag, prefix string) []Variable {
 	return vars
 }
 
-// variableOf returns the variable of a field of Config.
+// variableOf returns the variable of a field of Config or Platform.
 func variableOf(field string) string {
-	f, _ := reflect.TypeFor[Config]().FieldByName(field)
+	f, ours := reflect.TypeFor[Config]().FieldByName(field)
+	if !ours {
+		f, _ = reflect.TypeFor[Platform]().FieldByName(field)
+	}
 	name, _, _ := strings.Cut(f.Tag.Get(tagSingle), ",")
 	return name
 }
@@ -153,11 +157,10 @@ func checkNames(vars map[string]string, bad problems) (warnings []string) {
 // a limit that an operator believes in must not be silently off.
 func isPlanned(name string) bool {
 	switch strings.TrimSuffix(name, fileSuffix) {
-	case "AWAREID_BASE_URL", "AWAREID_CUSTOMER", "AWAREID_CLIENT_ID", "AWAREID_CLIENT_SECRET", "AWAREID_API_KEY",
-		"AWAREID_EVENT_DATA_PATH", "HTTP_ACCEPT_GZIP":
+	case "HTTP_ACCEPT_GZIP":
 		return true
 	}
-	return strings.HasPrefix(name, "PRIVACY_") || strings.HasPrefix(name, "BACKFILL_")
+	return strings.HasPrefix(name, "PRIVACY_")
 }
 
 // kubernetesNames matches what Kubernetes injects for each service of a

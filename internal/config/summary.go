@@ -23,9 +23,11 @@ func (c Config) Summary() []slog.Attr {
 		add(webhookVariable(numbered, n, "AUTH_HEADER_KEY"), w.AuthHeaderKey)
 		add(webhookVariable(numbered, n, "AUTH_HEADER_VALUE"), w.AuthHeaderValue)
 	}
-	for field, value := range reflect.ValueOf(c).Fields() {
-		if name := variableOf(field.Name); name != "-" {
-			add(name, value.Interface())
+	for _, part := range []any{c.Platform, c} {
+		for field, value := range reflect.ValueOf(part).Fields() {
+			if name := variableOf(field.Name); name != "-" {
+				add(name, value.Interface())
+			}
 		}
 	}
 	return attrs

@@ -42,6 +42,8 @@ func (c Config) validate(numbered bool, bad problems) {
 	c.validateKafkaAccess(bad)
 	c.validateDedup(bad)
 	c.validateSpool(bad)
+	c.Platform.validate(bad)
+	c.validateRepair(bad)
 	c.validateRest(bad)
 }
 
@@ -74,6 +76,23 @@ func (c Config) validateHTTP(bad problems) {
 	positive(bad, "HTTP_MAX_CONNECTIONS_PER_ADDRESS", c.HTTPMaxConnectionsPerAddress)
 	bad.notNegative("HTTP_RATE_PER_ADDRESS", c.HTTPRatePerAddress)
 	bad.notNegative("HTTP_QUOTA_PER_WEBHOOK", c.HTTPQuotaPerWebhook)
+}
+
+func (c Config) validateRepair(bad problems) {
+	positive(bad, "BACKFILL_GRACE", c.BackfillGrace)
+	positive(bad, "BACKFILL_INTERVAL", c.BackfillInterval)
+	positive(bad, "BACKFILL_BATCH", c.BackfillBatch)
+	positive(bad, "BACKFILL_ATTEMPTS", c.BackfillAttempts)
+	positive(bad, "RECONCILE_WINDOW", c.ReconcileWindow)
+	switch {
+	case c.ReconcileInterval < 0:
+		bad.add("RECONCILE_INTERVAL", "%v: want 0s or more", c.ReconcileInterval)
+	case c.ReconcileInterval > 0 && !c.Platform.Configured():
+		bad.add("AWAREID_BASE_URL", "required with RECONCILE_INTERVAL, and not set")
+	}
+	if !consistsOf(c.ReconcileJoinField, alphanumeric+"_-.", 128) {
+		bad.add("RECONCILE_JOIN_FIELD", "%s: want 1 to 128 letters, digits, _, - and .", quote(c.ReconcileJoinField))
+	}
 }
 
 func (c Config) validateAdmin(bad problems) {
@@ -223,6 +242,10 @@ func isEverything(p netip.Prefix) bool { return p.Bits() == 0 }
 // isLoopback reports whether a listener at addr is reached from this host only.
 func isLoopback(addr string) bool {
 	host, _, _ := net.SplitHostPort(addr)
+	return isLoopbackHost(host)
+}
+
+func isLoopbackHost(host string) bool {
 	ip, err := netip.ParseAddr(host)
 	return host == "localhost" || err == nil && ip.Unmap().IsLoopback()
 }

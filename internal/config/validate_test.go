@@ -79,6 +79,25 @@ func TestLoadValues(t *testing.T) {
 		{"SPOOL_DIR", "", values{"/data/spool", "none"}, nil},
 		{"SPOOL_MAX_BYTES", "", values{"1966080"}, values{"1966079", "0", "-1"}},
 		{"SPOOL_KEY", "", values{keyA, keyB}, values{"short", keyA + keyA}},
+		{
+			"AWAREID_BASE_URL", strings.TrimPrefix(platform, "AWAREID_BASE_URL=https://a "),
+			values{"https://api.example.com", "https://a:8443/prefix", "http://127.0.0.1:1", "http://[::1]:1", "http://localhost"},
+			values{"", "a", "http://a", "ftp://a", "https://", "https://u:p@a", "https://a?b", "https://a#b", "https://a:x"},
+		},
+		{"AWAREID_CUSTOMER", platform, values{"acme-1"}, values{"", "a/b", "ü"}},
+		{"AWAREID_CLIENT_ID", platform, values{"i"}, values{""}},
+		{"AWAREID_CLIENT_SECRET", platform, values{"s"}, values{""}},
+		{"AWAREID_API_KEY", platform, values{"k"}, values{"", "a\nb"}},
+		{"AWAREID_EVENT_DATA_PATH", "", values{"/webhook/event", "/v2/x"}, values{"webhook"}},
+		{"AWAREID_CA_FILE", "", values{"ca.pem"}, nil},
+		{"BACKFILL_ENABLED", "", values{"true", "false"}, values{"maybe"}},
+		{"BACKFILL_GRACE", "", values{"1s"}, values{"0s"}},
+		{"BACKFILL_INTERVAL", "", values{"100ms"}, values{"0s"}},
+		{"BACKFILL_BATCH", "", values{"1"}, values{"0"}},
+		{"BACKFILL_ATTEMPTS", "", values{"1"}, values{"0"}},
+		{"RECONCILE_INTERVAL", platform, values{"0s", "24h"}, values{"-1s"}},
+		{"RECONCILE_WINDOW", "", values{"1h"}, values{"0s"}},
+		{"RECONCILE_JOIN_FIELD", "", values{"registrationCode", "data.user-1"}, values{"a b", "ü"}},
 		{"QUARANTINE_KEY", "", values{keyA, keyB}, values{"short", keyA + keyA}},
 		{"LOG_LEVEL", "", values{"debug", "INFO", "warn", "error"}, values{"loud", "info+1"}},
 		{"LOG_FORMAT", "", values{"json", "text"}, values{"xml"}},
@@ -104,6 +123,11 @@ func TestLoadValues(t *testing.T) {
 	for _, v := range config.Variables() {
 		require.True(t, tested[v.Name] || strings.HasPrefix(v.Name, "WEBHOOKS_0_"), "%s has no test", v.Name)
 	}
+}
+
+func TestReconcileNeedsThePlatform(t *testing.T) {
+	_, _, err := config.Load(environ("RECONCILE_INTERVAL=1h"))
+	require.Equal(t, []string{"AWAREID_BASE_URL"}, problemLines(t, err))
 }
 
 func TestSignatureNotRequired(t *testing.T) {

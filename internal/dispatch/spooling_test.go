@@ -28,7 +28,7 @@ type world struct {
 	redis   *miniredis.Miniredis
 	refuse  atomic.Bool
 	forGood atomic.Bool // and refuses for good
-	away    bool // the redis, for replicas that start
+	away    bool        // the redis, for replicas that start
 }
 
 func newWorld(t *testing.T) *world {
