@@ -60,7 +60,7 @@
 // A process that is suspended between its last look at the deadline and its
 // write, for longer than the lease. A store that forgets without losing its mark,
 // by eviction for one. Order, where a replica is cut off from the store alone for
-// longer than 30 s, or has been from its start.
+// longer than 30 s, or has been from its first start, on a new spool.
 //
 // # Order
 //
