@@ -67,7 +67,8 @@ type attendance struct {
 	absent     map[string]time.Time
 	lost       bool // the last beat failed, or there was none
 
-	joined bool          // of the beat alone
+	joined bool          // of the beat alone, as is
+	listed bool          // that the store knows of the own lease
 	looked chan struct{} // closed after the first beat
 	stop   context.CancelFunc
 	ended  chan struct{}
@@ -168,6 +169,10 @@ func (a *attendance) ask(ctx context.Context, until time.Time) error {
 	if err != nil {
 		return err
 	}
+	if a.listed && !roster.Knew {
+		a.forgotten() // before its emptiness passes for news
+	}
+	a.listed = roster.Knew || !until.IsZero()
 	gone := a.hear(roster, sent)
 	if !until.IsZero() && !a.joined {
 		a.join()

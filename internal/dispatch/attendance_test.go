@@ -39,6 +39,7 @@ func (b *board) Attend(_ context.Context, who string, until time.Time) (r event.
 	if b.cut[who] {
 		return r, errors.New("cut off")
 	}
+	_, r.Knew = b.leases[who]
 	if until.After(b.leases[who]) {
 		b.leases[who] = until
 	}
@@ -225,6 +226,31 @@ func TestTheForgottenAreWaitedFor(t *testing.T) {
 		require.False(t, b.clear(t.Context()))
 		time.Sleep(4 * beatEvery)
 		require.True(t, b.clear(t.Context()), "it may be gone for good")
+	})
+}
+
+// The store can lose its memory between the question what it remembers and the
+// one who is there.
+func TestAnEmptyRosterIsNoNews(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		world := newBoard()
+		a, _ := attendant(t, world, "a")
+		b, _ := attendant(t, world, "b")
+		defer b.close(t.Context())
+		time.Sleep(2 * beatEvery)
+		world.setCut("a", true)
+		require.NoError(t, world.Dismiss(t.Context(), []string{"a", "b"}))
+		time.Sleep(attendFor + 2*beatEvery)
+		require.False(t, b.clear(t.Context()), "a may spool in silence by now")
+		b.forgotten()
+		time.Sleep(2 * beatEvery)
+		require.False(t, b.clear(t.Context()))
+		world.setCut("a", false)
+		time.Sleep(4 * beatEvery)
+		require.True(t, b.clear(t.Context()))
+		a.close(t.Context())
+		time.Sleep(2 * beatEvery)
+		require.True(t, b.clear(t.Context()), "who leaves is not expected")
 	})
 }
 

@@ -44,8 +44,10 @@ func (s *spooler) admit(ctx context.Context, p *parcel) {
 	defer s.mu.Unlock()
 	queue := p.Ticket.Queue
 	if s.unread > 0 { // read in order, so these come first
-		s.unread--
 		s.readmit(p)
+		if s.unread--; s.unread == 0 {
+			s.read = nil
+		}
 	}
 	if queue == "" {
 		queue = "#" + p.ClaimKey // a queue of its own
@@ -57,10 +59,11 @@ func (s *spooler) admit(ctx context.Context, p *parcel) {
 }
 
 // readmit notes an entry of an earlier run. Whether that run told the store of
-// it is not known.
+// it is not known. What has come in since the start is not ahead of it.
 func (s *spooler) readmit(p *parcel) {
 	s.expect(p.Ticket.Queue, 1)
-	mine := s.enter(p)
+	mine := s.enter(p, s.read[p.Ticket.Queue])
+	s.read[p.Ticket.Queue] = mine.ticket.At
 	mine.onDisk, mine.timed = true, true
 	if s.queues != nil && p.Ticket.Queue != "" {
 		s.missed[p.Ticket.ID] = mine

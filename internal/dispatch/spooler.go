@@ -56,6 +56,7 @@ type spooler struct {
 	latest  map[string]time.Time // time of their tickets, by queue
 	last    map[string]*slip     // by queue
 	unread  int                  // entries of an earlier run whose queue is not known yet
+	read    map[string]time.Time // time of the latest ticket of those that are, by queue; nil without unread ones
 	chains  map[string][]*parcel // the window, by queue
 	slips   map[string]*slip     // of what is in here, by claim key
 	mine    map[string]*slip     // the same, by ticket id
@@ -101,7 +102,7 @@ func newSpooler(log *spool.Log, queues Queues, out *outage, logger *slog.Logger,
 		bytes:   semaphore.NewWeighted(windowBytes),
 		waiting: map[string]int{}, latest: map[string]time.Time{}, last: map[string]*slip{}, chains: map[string][]*parcel{},
 		slips: map[string]*slip{}, mine: map[string]*slip{}, missed: map[string]*slip{},
-		unread: log.Pending(), ended: make(chan struct{}),
+		unread: log.Pending(), read: map[string]time.Time{}, ended: make(chan struct{}),
 	}
 	s.turns = batch.New(maxTurns, s.takeTurns)
 	return s
@@ -163,19 +164,19 @@ func (s *spooler) announce(p *parcel) (mine *slip, there bool) {
 		return mine, true
 	}
 	s.expect(p.Ticket.Queue, 1)
-	mine = s.enter(p)
+	mine = s.enter(p, s.latest[p.Ticket.Queue])
 	if queue := p.Ticket.Queue; queue != "" {
 		mine.before, s.last[queue] = s.last[queue], mine
 	}
 	return mine, false
 }
 
-// enter notes a parcel, behind the earlier ones of its queue: it may have been
-// received before them, but must not stand for them ahead of what other replicas
-// hold. The caller has the lock.
-func (s *spooler) enter(p *parcel) *slip {
+// enter notes a parcel, behind the earlier ones of its queue, the latest of which
+// has a ticket of that time: it may have been received before them, but must not
+// stand for them ahead of what other replicas hold. The caller has the lock.
+func (s *spooler) enter(p *parcel, latest time.Time) *slip {
 	mine := &slip{ticket: p.Ticket, since: time.Now(), written: make(chan struct{})}
-	if latest := s.latest[p.Ticket.Queue]; !mine.ticket.At.After(latest) {
+	if !mine.ticket.At.After(latest) {
 		mine.ticket.At = latest.Add(time.Microsecond)
 	}
 	s.slips[p.ClaimKey], s.mine[p.Ticket.ID] = mine, mine

@@ -100,6 +100,7 @@ type Memory struct {
 type Roster struct {
 	Now      time.Time // by the store's clock
 	FirstEnd time.Time // of the leases of others that have not ended; zero: there is none
+	Knew     bool      // the one who asks had been heard of, and not been forgotten since
 	Present  []string  // the others whose lease lasts
 	Absent   []string  // those whose lease has ended
 }

@@ -13,12 +13,13 @@ import (
 
 // attendScript renews a lease, unless its end is 0. It answers the time, in
 // microseconds; the end of the lease among the others' that ends first and has
-// not ended yet, in milliseconds, 0 for none; how many of the others' have not
-// ended, and then the others, those first. A lease never becomes shorter: a
-// request that was late must not take one back.
+// not ended yet, in milliseconds, 0 for none; 1 if there was a lease before, 0 if
+// not; how many of the others' have not ended, and then the others, those first.
+// A lease never becomes shorter: a request that was late must not take one back.
 var attendScript = redis.NewScript(prelude + `
 local who, lease, t = ARGV[1], tonumber(ARGV[2]), now()
-if lease > tonumber(redis.call('ZSCORE', key, who) or 0) then redis.call('ZADD', key, lease, who) end
+local before = redis.call('ZSCORE', key, who)
+if lease > tonumber(before or 0) then redis.call('ZADD', key, lease, who) end
 local first, present, absent = 0, {}, {}
 local all = redis.call('ZRANGE', key, 0, -1, 'WITHSCORES')
 for i = 1, #all, 2 do
@@ -31,7 +32,7 @@ for i = 1, #all, 2 do
   end
 end
 local exact = redis.call('TIME')
-local answer = {string.format('%d', exact[1] * 1000000 + exact[2]), string.format('%d', first), tostring(#present)}
+local answer = {string.format('%d', exact[1] * 1000000 + exact[2]), string.format('%d', first), before and '1' or '0', tostring(#present)}
 for _, list in ipairs({present, absent}) do
   for _, id in ipairs(list) do table.insert(answer, id) end
 end
@@ -57,12 +58,12 @@ func (r *Redis) Attend(ctx context.Context, who string, until time.Time) (event.
 	if err != nil {
 		return event.Roster{}, fmt.Errorf("attend in Redis: %w", err)
 	}
-	n, err := numbers(answer[:3])
+	n, err := numbers(answer[:4])
 	if err != nil {
 		return event.Roster{}, errors.New("attend in Redis: the answer cannot be read")
 	}
-	others := answer[3:]
-	roster := event.Roster{Now: time.UnixMicro(n[0]), Present: others[:n[2]], Absent: others[n[2]:]}
+	others, present := answer[4:], n[3]
+	roster := event.Roster{Now: time.UnixMicro(n[0]), Knew: n[2] == 1, Present: others[:present], Absent: others[present:]}
 	if n[1] > 0 {
 		roster.FirstEnd = time.UnixMilli(n[1])
 	}
