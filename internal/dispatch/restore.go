@@ -209,7 +209,7 @@ func (r *restore) readPlace(ctx context.Context, at event.Place, since, until ti
 			return nil
 		}
 		batch = append(batch, event.Delivery{
-			Key: key, Token: restorer, Offset: p.Offset, Place: at, Keep: min(keep, r.terms.Keep),
+			Key: key, Token: restorer, Read: true, Offset: p.Offset, Place: at, Keep: min(keep, r.terms.Keep),
 		})
 		if len(batch) < restoreBatch {
 			return nil

@@ -17,6 +17,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"awareid-gateway/internal/dispatch"
+	"awareid-gateway/internal/event"
 	"awareid-gateway/internal/spool"
 	"awareid-gateway/internal/store"
 )
@@ -422,3 +423,28 @@ func (l *lines) Write(b []byte) (int, error) {
 }
 
 func (l *lines) count() int64 { return l.n.Load() }
+
+// A process that died with a claim in the store's new memory leaves a doubt that
+// reaches back no further than its claim: what the store has forgotten lies before.
+func TestAClaimInANewMemoryHidesNothing(t *testing.T) {
+	w := newWorld(t)
+	r := w.replica(t, t.TempDir())
+	require.Equal(t, dispatch.Accepted, r.post(t, of("op", "0")))
+	require.Equal(t, dispatch.Accepted, r.post(t, of("op", "1")))
+	claim := func(in dispatch.Inbound) event.Verdict {
+		_, verdict, err := r.store.Claim(t.Context(), event.Claim{
+			Key: in.Event.ClaimKey(webhook), Token: "dead", Replica: "dead", Place: event.Place{Topic: topic}, FromOffset: 2,
+		}, event.Terms{Lease: time.Millisecond, TakeoverWait: time.Millisecond, Keep: time.Hour})
+		require.NoError(t, err)
+		return verdict
+	}
+	for _, id := range []string{"0", "1"} { // else they are confirmed in the new memory
+		require.Eventually(t, func() bool { return claim(of("op", id)) == event.Delivered }, 10*time.Second, time.Millisecond)
+	}
+	w.redis.FlushAll()
+	late := of("op", "0")
+	require.Equal(t, event.Granted, claim(late))
+	require.Equal(t, dispatch.Spooled, r.post(t, late))
+	r.drained(t)
+	require.Equal(t, 2, stored(w.cluster, topic))
+}

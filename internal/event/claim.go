@@ -51,6 +51,8 @@ type Delivery struct {
 	Offset int64
 	Place
 	Keep time.Duration // how long it is remembered at least
+	// Read: Kafka was read, so it is there whoever holds the claim.
+	Read bool
 }
 
 // Verdict is the store's answer to a claim.

@@ -66,6 +66,23 @@ func manyAtOnce(t *testing.T, f fixture) {
 	}
 }
 
+func readEndsTheClaim(t *testing.T, f fixture) {
+	f.want(t, event.Granted, "a")
+	read := delivery("reader")
+	read.Read = true
+	require.Equal(t, []bool{true}, f.confirm(t, read))
+	require.Equal(t, []bool{false}, f.confirm(t, delivery("a")), "it has no say any more")
+	got, verdict := f.mustClaim(t, attempt("b"))
+	require.Equal(t, event.Delivered, verdict)
+	require.EqualValues(t, 712, got.Offset)
+
+	other := read
+	other.Token, other.Offset = "another reader", 1
+	require.Equal(t, []bool{false}, f.confirm(t, other), "it is known already")
+	got, _ = f.mustClaim(t, attempt("b"))
+	require.EqualValues(t, 712, got.Offset)
+}
+
 func lostRecord(t *testing.T, f fixture) {
 	require.Equal(t, []bool{true}, f.confirm(t, delivery("a")))
 	got, verdict := f.mustClaim(t, attempt("b"))

@@ -100,6 +100,7 @@ func TestConformance(t *testing.T) {
 		"only the owner spools":                       onlyOwnerSpools,
 		"a delivered event stays delivered":           deliveredStays,
 		"many deliveries are confirmed at once":       manyAtOnce,
+		"what was read ends an open claim":            readEndsTheClaim,
 		"a confirmation makes up for a lost record":   lostRecord,
 		"a released claim is free":                    releasedIsFree,
 		"a released inheritance stays one":            releasedInheritanceStays,

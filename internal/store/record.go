@@ -78,7 +78,7 @@ func (r *record) spool(token string) bool {
 
 // confirm also drops what only an open claim needs.
 func (r *record) confirm(d event.Delivery, now time.Time) bool {
-	if r.Token != d.Token {
+	if r.Token != d.Token && (!d.Read || r.State == event.Done) {
 		return false
 	}
 	*r = record{

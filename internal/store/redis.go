@@ -171,7 +171,9 @@ func (r *Redis) Release(ctx context.Context, key, token string) error {
 
 // Confirm notes that events are in Kafka, all in one round trip. It answers for
 // each, at the same index, true, or false if somebody else holds the claim by
-// now. A claim that Redis has lost is written anew.
+// now. A claim that Redis has lost is written anew. One that was Read ends
+// somebody else's claim: that attempt may know of no record, and its successor
+// would look for one in too short a part of the partition.
 //
 // On an error nothing is answered for any of them. What was noted stays noted,
 // and the same call may be made again. It returns ErrInvalid before it notes any.
@@ -181,7 +183,7 @@ func (r *Redis) Confirm(ctx context.Context, done []event.Delivery) ([]bool, err
 	}
 	runs := make([]run, len(done))
 	for i, d := range done {
-		runs[i] = run{key: r.prefix + d.Key, args: []any{d.Token, d.Keep.Milliseconds(), d.Topic, d.Partition, d.Offset}}
+		runs[i] = run{key: r.prefix + d.Key, args: []any{d.Token, d.Keep.Milliseconds(), d.Topic, d.Partition, d.Offset, d.Read}}
 	}
 	oks := make([]bool, len(done))
 	for i, cmd := range r.runAll(ctx, confirmScript, runs) {

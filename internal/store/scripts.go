@@ -81,11 +81,11 @@ redis.call('HDEL', key, 'u')
 return 1
 `)
 
-// confirmScript answers 1 if nobody else holds the claim.
+// confirmScript answers 1 if nobody else holds the claim, or holds it no longer.
 var confirmScript = redis.NewScript(prelude + `
-local token, kept = ARGV[1], ARGV[2]
-local owner = redis.call('HGET', key, 't')
-if owner and owner ~= token then return 0 end
+local token, kept, read = ARGV[1], ARGV[2], ARGV[6] == '1'
+local r = redis.call('HMGET', key, 't', 's')
+if r[1] and r[1] ~= token and not (read and r[2] ~= 'done') then return 0 end
 redis.call('HSET', key, 't', token, 's', 'done', 'o', ARGV[3], 'p', ARGV[4], 'x', ARGV[5])
 redis.call('HDEL', key, 'u', 'f', 'v')
 keep(kept)
