@@ -184,9 +184,11 @@ func (r *reconciler) start() {
 	}()
 }
 
-// close ends a run that is under way.
+// close ends a run that is under way. It need not have been started.
 func (r *reconciler) close() {
-	r.stop()
-	<-r.ended
+	if r.stop != nil {
+		r.stop()
+		<-r.ended
+	}
 	r.topics.Close()
 }

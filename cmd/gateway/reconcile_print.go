@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"slices"
 	"text/tabwriter"
 	"time"
 
@@ -44,10 +45,18 @@ func printSums(t io.Writer, r reconcile.Report) {
 	fmt.Fprintf(t, "Joined by\t%s\n", r.JoinField)
 	fmt.Fprintf(t, "Kafka\t%d records, %d completed enrollments, %d operations\n", r.Kafka.Records, r.Kafka.Completed, r.Kafka.Operations)
 	fmt.Fprintf(t, "Platform\t%d completed enrollments, %d of them with an event, %d of before the period\n", r.Platform.Enrollments, r.Platform.Matched, r.Platform.Earlier)
-	fmt.Fprintf(t, "Missing enrollments\t%d\n", r.Missing.Count)
-	fmt.Fprintf(t, "Unended operations\t%d: %d ended by the platform's word, %d pending, %d not known\n",
-		r.Unended.Count, r.Unended.Ended, r.Unended.Pending, r.Unended.Count-r.Unended.Ended-r.Unended.Pending)
-	fmt.Fprintf(t, "Unknown events\t%d\n", r.Unknown.Count)
+	fmt.Fprintf(t, "Missing enrollments\t%d%s\n", r.Missing.Count, unless(r, reconcile.Enrollments))
+	fmt.Fprintf(t, "Unended operations\t%d%s: %d ended by the platform's word, %d pending, %d not known\n", r.Unended.Count, unless(r, reconcile.Operations),
+		r.Unended.Ended, r.Unended.Pending, r.Unended.Count-r.Unended.Ended-r.Unended.Pending)
+	fmt.Fprintf(t, "Unknown events\t%d%s\n", r.Unknown.Count, unless(r, reconcile.Events))
+}
+
+// unless keeps a count that is not the whole truth from looking like it.
+func unless(r reconcile.Report, compared reconcile.Subject) string {
+	if slices.Contains(r.Compared, compared) {
+		return ""
+	}
+	return " (not all was compared)"
 }
 
 func printMissing(t io.Writer, m reconcile.MissingEnrollments) {

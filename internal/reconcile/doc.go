@@ -33,8 +33,9 @@
 //
 // Records of other writers do no harm: those without the gateway's headers are
 // passed over, and nothing in a value is taken for more than text to be compared.
+// Who writes records with those headers can make a missing event look seen.
 //
-// Memory is bounded, whatever is in Kafka and on the platform: [MaxKeys] keys of 24
-// bytes and what a map needs beside them, one fetch of 4 MiB, one page of the
-// platform, and lists of [MaxListed] entries each.
+// Memory is bounded, whatever is in Kafka and on the platform: [MaxKeys] keys, which
+// take 53 MiB (BenchmarkMaxKeys, half of them events and half operations), one fetch
+// of 4 MiB, one page of the platform, and lists of [MaxListed] entries each.
 package reconcile

@@ -48,9 +48,13 @@ func TestPartialReports(t *testing.T) {
 			func(w *world, _ *reconcile.Options) { w.readErrs = []error{nil, errAway} },
 			"may be on its way: away", one, []string{"unknown"}, []string{"op"}, []reconcile.Subject{reconcile.Events},
 		},
-		"a record is gone": {
-			func(w *world, _ *reconcile.Options) { w.gone = map[int64]bool{1: true} },
+		"a record cannot be read again": {
+			func(w *world, _ *reconcile.Options) { w.spoilt = map[int64]error{1: errAway} },
 			"did not list could not all be looked up: away", one, none, []string{"op"}, []reconcile.Subject{reconcile.Enrollments, reconcile.Operations},
+		},
+		"the beginning of an operation cannot be read again": {
+			func(w *world, _ *reconcile.Options) { w.spoilt = map[int64]error{2: errAway} },
+			"operations without an end could not all be looked up: away", one, []string{"unknown"}, none, []reconcile.Subject{reconcile.Enrollments, reconcile.Events},
 		},
 		"the list fails": {
 			func(w *world, _ *reconcile.Options) { w.listErr = errAway },

@@ -3,6 +3,7 @@ package reconcile
 import (
 	"cmp"
 	"context"
+	"errors"
 	"iter"
 	"log/slog"
 	"sync"
@@ -33,9 +34,13 @@ type Records interface {
 	// partition had after the call began, and moves the cursor there. An error of
 	// each ends it and is returned as it is.
 	Read(ctx context.Context, c Cursor, each func(Record) error) error
-	// ReadAt reads one record again. Its bytes are the caller's.
+	// ReadAt reads one record again. Its bytes are the caller's. It returns ErrGone
+	// for one that is not there any more.
 	ReadAt(ctx context.Context, at Position) (Record, error)
 }
+
+// ErrGone says that a record has been deleted.
+var ErrGone = errors.New("the record is gone")
 
 // Leaders grants a task to one of several replicas at a time. See [store.Redis]
 // for its promises.
@@ -63,9 +68,9 @@ type Options struct {
 	Settle  time.Duration
 	Timeout time.Duration // of a run, Interval at most; 0: DefaultTimeout
 
-	Interval time.Duration // from one run to the next, see [Runner.Run]
-	Leaders  Leaders       // nil: there is one replica
-	Log      *slog.Logger
+	Interval time.Duration         // from one run to the next, see [Runner.Run]
+	Leaders  Leaders               // nil: there is one replica
+	Log      *slog.Logger          // of Run; Once logs nothing
 	Metrics  prometheus.Registerer // nil: none
 
 	maxKeys int

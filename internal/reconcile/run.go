@@ -3,9 +3,7 @@ package reconcile
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"awareid-gateway/internal/awareid"
@@ -105,66 +103,6 @@ func (r *run) listEnrollments(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// lookUpOperations reads again what began the operations without an end, and asks
-// the platform about those of B2C. It is true where all of those were asked about.
-func (r *run) lookUpOperations(ctx context.Context) bool {
-	b2c, others := r.unended()
-	r.report.Unended.Count = b2c.count + others.count
-	list := append(b2c.sorted(), others.sorted()...)
-	for _, f := range list[:min(len(list), MaxListed)] {
-		o, err := r.lookUp(ctx, f)
-		if o.OperationToken != "" {
-			r.lookedUp = append(r.lookedUp, lookedUp{f.key, o})
-		}
-		if r.failed(ctx, "the operations without an end could not all be looked up", err) {
-			return false
-		}
-	}
-	if b2c.count > MaxListed {
-		r.note("only %d of %d B2C operations without an end were looked up", MaxListed, b2c.count)
-	}
-	return b2c.count <= MaxListed
-}
-
-func (r *run) lookUp(ctx context.Context, f found) (UnendedOperation, error) {
-	record, err := r.opts.Records.ReadAt(ctx, f.at)
-	if err != nil {
-		return UnendedOperation{}, err
-	}
-	facts, _ := record.read()
-	o := UnendedOperation{
-		OperationToken: facts.operation, Type: facts.kind, Time: record.Time.UTC(), Position: f.at.String(), B2C: f.b2c,
-	}
-	if !f.b2c {
-		return o, nil
-	}
-	token, ok := memberOf(record.Value, sessionToken)
-	if !ok {
-		token = facts.operation
-	}
-	o.Status, err = r.statusOf(ctx, token)
-	return o, err
-}
-
-func (r *run) statusOf(ctx context.Context, token string) (awareid.B2CStatus, error) {
-	if !canBeAsked(token) {
-		return StatusUnknown, nil
-	}
-	status, err := r.opts.Platform.B2CStatus(ctx, token)
-	if errors.Is(err, awareid.ErrNotFound) {
-		return StatusUnknown, nil
-	}
-	return status, err
-}
-
-// canBeAsked is false for what no path can hold. Anybody who writes to a topic could
-// have made it up.
-func canBeAsked(name string) bool {
-	const most = 1024
-	return name != "" && len(name) <= most && name != "." && name != ".." &&
-		!strings.ContainsFunc(name, func(r rune) bool { return r < '!' || r > '~' })
-}
-
 // settle reads on after a while, if something is missing: it may have been on its
 // way. It is false where that fails.
 func (r *run) settle(ctx context.Context) bool {
@@ -230,17 +168,13 @@ func (r *run) tellUnknown(ctx context.Context) {
 	unknown := r.unknown()
 	r.report.Unknown.Count = unknown.count
 	for _, f := range unknown.sorted() {
-		e, err := r.describe(ctx, f)
-		if err == nil && r.field == registrationCode && canBeAsked(e.Value) {
-			_, err = r.opts.Platform.Enrollment(ctx, e.Value)
-			if err == nil {
-				r.report.Unknown.Count--
-				continue
-			}
-		}
-		if err != nil && !errors.Is(err, awareid.ErrNotFound) {
-			r.failed(ctx, "the events that the platform did not list could not all be looked up", err)
+		e, known, err := r.lookUpUnknown(ctx, f)
+		if r.failed(ctx, "the events that the platform did not list could not all be looked up", err) {
 			return
+		}
+		if known {
+			r.report.Unknown.Count--
+			continue
 		}
 		r.report.Unknown.List = append(r.report.Unknown.List, e)
 	}
@@ -249,22 +183,6 @@ func (r *run) tellUnknown(ctx context.Context) {
 		return
 	}
 	r.made(Events)
-}
-
-// registrationCode is the member by which the platform can be asked for one
-// enrollment.
-const registrationCode = "registrationCode"
-
-func (r *run) describe(ctx context.Context, f found) (UnknownEvent, error) {
-	record, err := r.opts.Records.ReadAt(ctx, f.at)
-	if err != nil {
-		return UnknownEvent{}, err
-	}
-	facts, _ := record.read()
-	value, _ := memberOf(record.Value, r.field)
-	return UnknownEvent{
-		ID: facts.id, OperationToken: facts.operation, Value: value, Time: record.Time.UTC(), Position: f.at.String(),
-	}, nil
 }
 
 // finish closes the report.

@@ -23,7 +23,8 @@ const (
 // Run compares once in each Interval until the context ends, on one of all replicas:
 // the first to ask has the turn, and the store keeps it for the Interval, restarts
 // included. A turn that the context ends is given to another replica; that of one
-// that died is made up for by the next. The first run comes soon after the start.
+// that died is made up for by the next. The first run comes soon after the start. An
+// Interval that was changed counts from the next turn on.
 // Each run has one log line with its counts, and nothing of whom they are about.
 func (r *Runner) Run(ctx context.Context) {
 	s := schedule{Runner: r}

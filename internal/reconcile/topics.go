@@ -39,10 +39,13 @@ type Topics struct {
 }
 
 const (
-	fetchBytes   = 4 << 20
-	recordBytes  = 64 << 10 // asked for where one record is wanted; a larger one comes whole
-	fetchWait    = 100 * time.Millisecond
-	dialTimeout  = 3 * time.Second
+	fetchBytes  = 4 << 20
+	recordBytes = 64 << 10 // asked for where one record is wanted; a larger one comes whole
+	fetchWait   = 100 * time.Millisecond
+	dialTimeout = 3 * time.Second
+	// metadataTTL is long, as it is also how often kafka-go asks between two runs. A
+	// failed request makes it ask at once.
+	metadataTTL  = time.Minute
 	tries        = 6
 	firstBackoff = 100 * time.Millisecond
 	lastBackoff  = 2 * time.Second
@@ -51,12 +54,13 @@ const (
 // NewTopics connects to nothing yet.
 func NewTopics(o TopicsOptions) *Topics {
 	transport := &kafka.Transport{
-		ClientID: o.ClientID, TLS: o.TLS, SASL: o.SASL, DialTimeout: dialTimeout, MetadataTopics: o.Topics,
+		ClientID: o.ClientID, TLS: o.TLS, SASL: o.SASL, DialTimeout: dialTimeout,
+		MetadataTopics: o.Topics, MetadataTTL: metadataTTL,
 	}
 	return &Topics{opts: o, transport: transport, client: &kafka.Client{Addr: kafka.TCP(o.Brokers...), Transport: transport}}
 }
 
-// Close drops the connections.
+// Close drops the connections. The topics can still be read.
 func (t *Topics) Close() { t.transport.CloseIdleConnections() }
 
 // Start implements Records.
@@ -88,10 +92,7 @@ func (t *Topics) Read(ctx context.Context, c Cursor, each func(Record) error) er
 	return nil
 }
 
-// errGone says that a record is not there any more.
-var errGone = errors.New("the record is gone")
-
-// ReadAt implements Records. A record that retention has deleted is an error.
+// ReadAt implements Records.
 func (t *Topics) ReadAt(ctx context.Context, at Position) (Record, error) {
 	var found *Record
 	err := t.insist(ctx, "read", at.Place, func(ctx context.Context) error {
@@ -112,7 +113,7 @@ func (t *Topics) ReadAt(ctx context.Context, at Position) (Record, error) {
 		return err
 	})
 	if err == nil && found == nil {
-		err = fmt.Errorf("read %s: %w", at, errGone)
+		err = fmt.Errorf("read %s: %w", at, ErrGone)
 	}
 	if err != nil {
 		return Record{}, err
@@ -159,7 +160,7 @@ func (t *Topics) offsetAt(ctx context.Context, at event.Place, since time.Time) 
 	switch {
 	case err == nil && last.Time.Before(since):
 		return end, nil
-	case err != nil && !errors.Is(err, errGone): // errGone: a mark, or deleted
+	case err != nil && !errors.Is(err, ErrGone): // a mark, or deleted
 		return 0, err
 	}
 	return t.offset(ctx, at, kafka.FirstOffset)

@@ -134,7 +134,7 @@ func TestReadAt(t *testing.T) {
 
 	require.NoError(t, k.DeleteRecords(topic, 1, 2))
 	_, err = topics.ReadAt(t.Context(), reconcile.Position{Place: place, Offset: 1})
-	require.ErrorContains(t, err, "the record is gone")
+	require.ErrorIs(t, err, reconcile.ErrGone)
 }
 
 // TestAnythingInATopic is passed: marks of transactions, aborted records, nothing at

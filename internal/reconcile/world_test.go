@@ -36,8 +36,8 @@ type world struct {
 	later    []reconcile.Record // are there after the first reading
 	mu       sync.Mutex         // of startErr
 	startErr error
-	readErrs []error // of each reading, after its records
-	gone     map[int64]bool
+	readErrs []error         // of each reading, after its records
+	spoilt   map[int64]error // by offset: what reading again brings
 	since    time.Time
 }
 
@@ -73,6 +73,8 @@ func (w *world) B2CStatus(_ context.Context, token string) (awareid.B2CStatus, e
 	switch {
 	case w.askErr != nil:
 		return "", w.askErr
+	case token == "refused":
+		return "", fmt.Errorf("get b2c status: %w", &awareid.Error{Status: 400})
 	case !ok:
 		return "", fmt.Errorf("get b2c status: %w", awareid.ErrNotFound)
 	}
@@ -110,8 +112,8 @@ func (w *world) Read(_ context.Context, c reconcile.Cursor, each func(reconcile.
 }
 
 func (w *world) ReadAt(_ context.Context, at reconcile.Position) (reconcile.Record, error) {
-	if w.gone[at.Offset] {
-		return reconcile.Record{}, errAway
+	if err := w.spoilt[at.Offset]; err != nil {
+		return reconcile.Record{}, err
 	}
 	return w.records[at.Offset], nil
 }
