@@ -214,3 +214,25 @@ func TestReadingEndsWithTheCaller(t *testing.T) {
 	require.Equal(t, errAway, topics.Read(t.Context(), c, func(reconcile.Record) error { n++; return errAway }))
 	require.Equal(t, 1, n)
 }
+
+// TestATimeThatKafkaDoesNotFind although there are records as young, as long as it
+// has not deleted a segment of before the log's beginning that held some too.
+func TestATimeThatKafkaDoesNotFind(t *testing.T) {
+	k := newKafka(t)
+	k.write(0, 1, 2)
+	k.ControlKey(int16(kmsg.ListOffsets), func(request kmsg.Request) (kmsg.Response, error, bool) {
+		k.KeepControl()
+		asked := request.(*kmsg.ListOffsetsRequest).Topics[0]
+		if asked.Partitions[0].Timestamp < 0 {
+			return nil, nil, false
+		}
+		answer := request.ResponseKind().(*kmsg.ListOffsetsResponse)
+		partition := kmsg.NewListOffsetsResponseTopicPartition()
+		partition.Partition, partition.Offset, partition.Timestamp = asked.Partitions[0].Partition, -1, -1
+		answer.Topics = []kmsg.ListOffsetsResponseTopic{{Topic: asked.Topic, Partitions: []kmsg.ListOffsetsResponseTopicPartition{partition}}}
+		return answer, nil, true
+	})
+	topics := k.topics()
+	require.Equal(t, []string{"1", "2"}, read(t, topics, at(2)))
+	require.Empty(t, read(t, topics, at(3)))
+}
