@@ -181,6 +181,7 @@ type Options struct {
 	Roster         Roster     // of the replicas with a spool; nil: this is the only one
 	Memory         Memory     // nil: the store forgets nothing
 	History        History    // to restore the store's memory from
+	Numbers        Numbers    // nil: no transaction number is tracked, and none guards against a second id
 	OnOutage       OnOutage   // of the store
 	Log            *slog.Logger
 	Metrics        prometheus.Registerer
@@ -203,6 +204,7 @@ type Dispatcher struct {
 	producer Producer
 	opts     Options
 	confirms *confirmer
+	numbers  *seer
 	outage   *outage
 	spooler  *spooler    // nil without a spool
 	others   *attendance // nil without a roster
@@ -227,6 +229,7 @@ func New(store Store, producer Producer, opts Options) *Dispatcher {
 		store: store, producer: producer, opts: opts, metrics: m,
 		instance: hex.EncodeToString(id[:]),
 		confirms: newConfirmer(store, opts.Log, m),
+		numbers:  newSeer(opts.Numbers, opts.Log, m),
 		outage:   newOutage(store.Ping, opts.Log),
 	}
 	d.watchMemory()
@@ -312,8 +315,9 @@ func (d *Dispatcher) storeFailed(ctx context.Context, err error) {
 }
 
 // Close waits until every record that was handed to Kafka has its outcome and
-// the store knows of it, or until the context ends. What the store is not told
-// by then is settled by whoever meets the event next; the error says so.
+// the store knows of it and of all numbers, or until the context ends. What the
+// store is not told by then is settled by whoever meets the event next; the error
+// says so.
 func (d *Dispatcher) Close(ctx context.Context) error {
 	if d.spooler != nil {
 		d.spooler.close()
@@ -336,7 +340,7 @@ func (d *Dispatcher) Close(ctx context.Context) error {
 	case <-ctx.Done():
 		err = fmt.Errorf("wait for Kafka's answers: %w", ctx.Err())
 	}
-	return errors.Join(err, d.confirms.close(ctx))
+	return errors.Join(err, d.confirms.close(ctx), d.numbers.close(ctx))
 }
 
 // Dispatch brings an event into its topic, unless it is there. It returns when
@@ -360,6 +364,7 @@ func (d *Dispatcher) Dispatch(ctx context.Context, in Inbound) (Outcome, error) 
 		created:  in.Event.Created,
 		memory:   memory,
 		since:    d.readBackFrom(in),
+		number:   d.numberOf(in),
 	}
 	outcome, err := d.deliverOrSpool(ctx, dl)
 	if errors.Is(err, ErrRefused) {
@@ -368,6 +373,7 @@ func (d *Dispatcher) Dispatch(ctx context.Context, in Inbound) (Outcome, error) 
 	if err != nil {
 		return "", err
 	}
+	d.numbers.see(dl, outcome)
 	return outcome, nil
 }
 

@@ -23,6 +23,7 @@ type delivery struct {
 	created  time.Time
 	memory   *hold
 	since    time.Time // read back from then on: the store may have forgotten the event; zero: it has not
+	number   *numbered // nil: it has none
 
 	readIn  string // the store's memory in which it was read back since then
 	spooled bool   // it comes from the spool
