@@ -93,6 +93,14 @@ type numbered struct {
 	Identity []event.Header `json:"identity"` // of all its records, under whatever id
 }
 
+// alias is "" for a delivery without a number.
+func (dl *delivery) alias() string {
+	if dl.number == nil {
+		return ""
+	}
+	return dl.number.Alias
+}
+
 // numberOf is nil where the event has no number, or nobody wants to know.
 func (d *Dispatcher) numberOf(in Inbound) *numbered {
 	n, ok := in.Event.Sequence()

@@ -1,6 +1,7 @@
 package dispatch_test
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -57,27 +58,28 @@ func numberedAs(in dispatch.Inbound, number string) dispatch.Inbound {
 
 func TestWhatIsSeen(t *testing.T) {
 	for name, tc := range map[string]struct {
-		store    fakeStore
-		producer fakeProducer
-		number   string
-		cause    error
-		seen     bool
-		without  int
+		verdict event.Verdict // on the claim; 0: granted
+		kafka   func(dispatch.Record, func(int64, error))
+		number  string
+		cause   error
+		seen    bool
+		without int
 	}{
 		"accepted":                     {number: "17", seen: true},
 		"written another way":          {number: "0017", seen: true},
-		"a duplicate":                  {store: fakeStore{claim: answerClaim(event.Delivered)}, number: "17", seen: true},
-		"refused and in quarantine":    {producer: fakeProducer{append: refuseEvents(nil)}, number: "17", seen: true},
-		"not taken":                    {producer: fakeProducer{append: answer(dispatch.ErrNotStored)}, number: "17", cause: dispatch.ErrNotStored},
-		"nobody knows":                 {producer: fakeProducer{append: answer(dispatch.ErrUnknown)}, number: "17", cause: dispatch.ErrUnknown},
+		"a duplicate":                  {verdict: event.Delivered, number: "17", seen: true},
+		"refused and in quarantine":    {kafka: refuseEvents(nil), number: "17", seen: true},
+		"not taken":                    {kafka: answer(dispatch.ErrNotStored), number: "17", cause: dispatch.ErrNotStored},
+		"nobody knows":                 {kafka: answer(dispatch.ErrUnknown), number: "17", cause: dispatch.ErrUnknown},
 		"accepted without a number":    {without: 1},
 		"accepted with another kind":   {number: "A7", without: 1},
 		"accepted with too large one":  {number: "9007199254740992", without: 1},
-		"a duplicate without a number": {store: fakeStore{claim: answerClaim(event.Delivered)}},
+		"a duplicate without a number": {verdict: event.Delivered},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var n fakeNumbers
-			d := newDispatcher(t, &tc.store, &tc.producer, tracking(&n))
+			s, p := fakeStore{claim: answerClaim(cmp.Or(tc.verdict, event.Granted))}, fakeProducer{append: tc.kafka}
+			d := newDispatcher(t, &s, &p, tracking(&n))
 			_, err := d.Dispatch(t.Context(), numberedAs(inbound("evt-1"), tc.number))
 			requireCause(t, tc.cause, err)
 			d.close(t)
