@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"math/rand/v2"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -20,6 +22,7 @@ const username = "jürgen.müller@example.com"
 // writes it again comes to the same bytes.
 type sample struct {
 	id, eventType, operation string
+	number                   uint64 // of the transaction, its own
 	created                  string // as the platform writes it
 	body                     []byte
 }
@@ -33,15 +36,15 @@ func sampleOf(eventType, operation string) sample {
 
 func sampleAt(eventType, operation string, created time.Time) sample {
 	s := sample{
-		id: uuid.NewString(), eventType: eventType, operation: operation,
+		id: uuid.NewString(), number: rand.Uint64N(1 << 53), eventType: eventType, operation: operation,
 		created: created.In(time.FixedZone("", -5*60*60)).Format("2006-01-02T15:04:05") + ".889-0500",
 	}
 	token := ""
 	if operation != "" {
 		token = fmt.Sprintf(`"operationToken":%q ,`, operation)
 	}
-	s.body = fmt.Appendf(nil, `{ "type":%q,"id":%q, "created":%q,%s"username":%q,"data":{"transactionNum":17,"score":1.50e+1,"note":"<&>\u00e9\/ 😀","x":null}}`,
-		eventType, s.id, s.created, token, username)
+	s.body = fmt.Appendf(nil, `{ "type":%q,"id":%q, "created":%q,%s"username":%q,"data":{"transactionNum":%d,"score":1.50e+1,"note":"<&>\u00e9\/ 😀","x":null}}`,
+		eventType, s.id, s.created, token, username, s.number)
 	return s
 }
 
@@ -68,6 +71,7 @@ func (s sample) headers(hookID string) []simulator.Header {
 	}
 	return append(h,
 		simulator.Header{Key: "content-type", Value: "application/json"},
+		simulator.Header{Key: "aware-transaction-num", Value: strconv.FormatUint(s.number, 10)},
 		simulator.Header{Key: "gateway-origin", Value: "callback"})
 }
 

@@ -26,6 +26,36 @@
 // an unknown outcome stays claimed, and an inherited claim that is given back
 // keeps its record, for the first owner's outcome is still to be found out.
 //
+// # One event under two ids
+//
+// What is fetched from the platform later may carry another id than its callback
+// did. Webhook, type and transaction number are therefore an alias, which belongs
+// to the first id that is claimed with it, for as long as a claim is remembered,
+// and is never given up. An attempt produces only while it holds the claim on its
+// event's own id and, where the alias belongs to another id, the claim on that one
+// too. So all attempts at one number meet at one claim, and all that is said above
+// of an id holds of a number: the alias need not change hands for that, nor be
+// asked in one step with a claim.
+//
+//   - Claim and alias are asked side by side, maybe of two servers. Whichever is
+//     first, an attempt knows both before it produces; if one fails, it does not
+//     produce. What a crash leaves is an alias whose first id has no claim, which
+//     the next id then claims, or a claim of an attempt that never wrote.
+//   - A lost reply does no harm: an alias is given to an id, not to an attempt, and
+//     a repetition is told the same.
+//   - Two ids in flight at once: one of them has the alias, whatever the order of
+//     their claims, and the other waits for the claim on that id. It holds its own
+//     meanwhile, so the own id too is produced by nobody else.
+//   - A claim that is given back after a definite refusal leaves the alias. Who
+//     takes over under another id needs the same claim as the first id's retry.
+//   - A record may lie under the first id's claim with another id in it. So heirs
+//     look for the event's number, which its records have in a header, as well as
+//     for both ids.
+//   - Delivered is what either claim says, and both are told.
+//
+// This is so for events with a number, where Options.Numbers is set. Records of
+// a version that wrote no number are known by their id alone.
+//
 // # The spool
 //
 // What cannot be settled now goes to the local spool, and is delivered from
@@ -46,7 +76,9 @@
 // It begins a new one, and says so with each claim. Nothing is produced until
 // the attempts under lost claims are over, and the latest claims are restored
 // from Kafka. An event older than what is restored is looked for by itself.
-// Every replica tells the store again of what it has spooled.
+// Every replica tells the store again of what it has spooled. Aliases are lost and
+// restored with the claims: a record's headers name both. One that a new memory
+// gave to another id meanwhile is taken from it, before anything is produced.
 //
 // # Older than the store's memory
 //
@@ -181,6 +213,7 @@ type Options struct {
 	Roster         Roster     // of the replicas with a spool; nil: this is the only one
 	Memory         Memory     // nil: the store forgets nothing
 	History        History    // to restore the store's memory from
+	Numbers        Numbers    // nil: no transaction number is tracked, and none guards against a second id
 	OnOutage       OnOutage   // of the store
 	Log            *slog.Logger
 	Metrics        prometheus.Registerer
@@ -203,6 +236,7 @@ type Dispatcher struct {
 	producer Producer
 	opts     Options
 	confirms *confirmer
+	numbers  *seer
 	outage   *outage
 	spooler  *spooler    // nil without a spool
 	others   *attendance // nil without a roster
@@ -227,6 +261,7 @@ func New(store Store, producer Producer, opts Options) *Dispatcher {
 		store: store, producer: producer, opts: opts, metrics: m,
 		instance: hex.EncodeToString(id[:]),
 		confirms: newConfirmer(store, opts.Log, m),
+		numbers:  newSeer(opts.Numbers, opts.Log, m),
 		outage:   newOutage(store.Ping, opts.Log),
 	}
 	d.watchMemory()
@@ -253,7 +288,7 @@ func (d *Dispatcher) watchMemory() {
 	d.restore = &restore{
 		memory: d.memory, history: d.opts.History, claims: d.store, who: d.instance,
 		terms: d.opts.Terms, over: d.opts.ProduceTimeout + d.opts.Terms.TakeoverWait,
-		now: d.opts.Now, failed: d.storeFailed, log: d.opts.Log, restored: d.metrics.restored, wake: make(chan struct{}, 1), looked: make(chan struct{}),
+		now: d.opts.Now, failed: d.storeFailed, log: d.opts.Log, restored: d.metrics.restored, aliases: d.opts.Numbers != nil, wake: make(chan struct{}, 1), looked: make(chan struct{}),
 	}
 	d.memory.lost = d.memoryLost
 }
@@ -312,8 +347,9 @@ func (d *Dispatcher) storeFailed(ctx context.Context, err error) {
 }
 
 // Close waits until every record that was handed to Kafka has its outcome and
-// the store knows of it, or until the context ends. What the store is not told
-// by then is settled by whoever meets the event next; the error says so.
+// the store knows of it and of all numbers, or until the context ends. What the
+// store is not told by then is settled by whoever meets the event next; the error
+// says so.
 func (d *Dispatcher) Close(ctx context.Context) error {
 	if d.spooler != nil {
 		d.spooler.close()
@@ -336,7 +372,7 @@ func (d *Dispatcher) Close(ctx context.Context) error {
 	case <-ctx.Done():
 		err = fmt.Errorf("wait for Kafka's answers: %w", ctx.Err())
 	}
-	return errors.Join(err, d.confirms.close(ctx))
+	return errors.Join(err, d.confirms.close(ctx), d.numbers.close(ctx))
 }
 
 // Dispatch brings an event into its topic, unless it is there. It returns when
@@ -360,6 +396,7 @@ func (d *Dispatcher) Dispatch(ctx context.Context, in Inbound) (Outcome, error) 
 		created:  in.Event.Created,
 		memory:   memory,
 		since:    d.readBackFrom(in),
+		number:   d.numberOf(in),
 	}
 	outcome, err := d.deliverOrSpool(ctx, dl)
 	if errors.Is(err, ErrRefused) {
@@ -368,6 +405,7 @@ func (d *Dispatcher) Dispatch(ctx context.Context, in Inbound) (Outcome, error) 
 	if err != nil {
 		return "", err
 	}
+	d.numbers.see(dl, outcome)
 	return outcome, nil
 }
 

@@ -126,7 +126,7 @@ func (d *Dispatcher) spool(ctx context.Context, dl *delivery, why error) (Outcom
 	defer cancel()
 	err := d.spooler.put(ctx, &parcel{
 		ClaimKey: dl.claimKey, Topic: dl.topic, Record: dl.record, Identity: dl.identity,
-		WebhookID: dl.webhook, ReceivedAt: dl.received, CreatedAt: dl.created, Since: dl.since, Doubt: dl.doubt,
+		WebhookID: dl.webhook, ReceivedAt: dl.received, CreatedAt: dl.created, Since: dl.since, Doubt: dl.doubt, Number: dl.number,
 		Ticket: event.Ticket{Queue: dl.queue, ID: d.token(), At: d.inStoreTime(dl.received)},
 	})
 	if err != nil {
@@ -157,6 +157,7 @@ func (d *Dispatcher) drainOne(ctx context.Context, p *parcel) error {
 		return err
 	}
 	d.metrics.drained.Inc()
+	d.numbers.see(dl, Accepted)
 	return nil
 }
 

@@ -23,6 +23,7 @@ type delivery struct {
 	created  time.Time
 	memory   *hold
 	since    time.Time // read back from then on: the store may have forgotten the event; zero: it has not
+	number   *numbered // nil: it has none
 
 	readIn  string // the store's memory in which it was read back since then
 	spooled bool   // it comes from the spool
@@ -71,31 +72,32 @@ func (d *Dispatcher) travel(ctx context.Context, dl *delivery) (Outcome, error) 
 	case forgotten:
 		return Duplicate, nil
 	}
-	claim, verdict, claimedAt, err := d.claim(ctx, event.Claim{
-		Key: dl.claimKey, Token: d.token(), Replica: d.opts.Replica, Place: place, FromOffset: from, Queue: d.queueToAsk(dl),
+	g, err := d.claim(ctx, event.Claim{
+		Key: dl.claimKey, Token: d.token(), Replica: d.opts.Replica, Place: place, FromOffset: from,
+		Queue: d.queueToAsk(dl), Alias: dl.alias(),
 	}, !dl.spooled)
 	if err != nil {
 		return "", err
 	}
-	if verdict == event.Delivered {
+	if g.verdict == event.Delivered {
 		return Duplicate, nil
 	}
-	if err := d.recall(ctx, claim, dl); err != nil {
-		d.giveBack(claim)
+	if err := d.recall(ctx, g.Claim, dl); err != nil {
+		d.giveBack(g.Claim)
 		return "", err
 	}
-	found, err := d.settleDoubts(ctx, claim, verdict, dl)
+	found, err := d.settleDoubts(ctx, g, dl)
 	switch {
 	case err != nil:
 		return "", err
 	case found:
 		return Duplicate, nil
 	}
-	if err := d.mayProduce(claim, dl); err != nil {
-		d.giveBack(claim)
+	if err := d.mayProduce(g.Claim, dl); err != nil {
+		d.giveBack(g.Claim)
 		return "", err
 	}
-	return d.produce(ctx, claim, claimedAt, dl)
+	return d.produce(ctx, g.Claim, g.at, dl)
 }
 
 // clockMargin is what the clocks of the platform, the gateways and the brokers
@@ -124,7 +126,9 @@ func (d *Dispatcher) findForgotten(ctx context.Context, dl *delivery, place even
 	if d.memory != nil {
 		memory = d.memory.settledID()
 	}
-	_, found, err := d.producer.FindSince(ctx, place, dl.since, dl.identity)
+	_, found, err := findAny(ctx, dl.identities(event.Claim{}), func(ctx context.Context, headers []event.Header) (int64, bool, error) {
+		return d.producer.FindSince(ctx, place, dl.since, headers)
+	})
 	if err != nil {
 		return false, fmt.Errorf("%w: read the partition back: %w", ErrUnknown, err)
 	}
@@ -185,56 +189,81 @@ const (
 	lastLook  = 200 * time.Millisecond
 )
 
-// claim asks until the claim is ours or the event is delivered; without patience
-// it asks once. The time it returns is one at which the lease had not begun yet.
-func (d *Dispatcher) claim(ctx context.Context, c event.Claim, patient bool) (event.Claim, event.Verdict, time.Time, error) {
+// claim asks until the right to produce is ours or the event is delivered;
+// without patience it asks once.
+func (d *Dispatcher) claim(ctx context.Context, c event.Claim, patient bool) (grant, error) {
 	busy := false
 	for wait := firstLook; ; wait = min(2*wait, lastLook) {
-		asked := d.opts.Now()
-		got, verdict, err := d.store.Claim(ctx, c, d.opts.Terms)
+		g, err := d.ask(ctx, c)
 		switch {
-		case err != nil && busy && ctx.Err() != nil:
-			return got, verdict, asked, ErrInFlight
 		case err != nil:
+			d.giveBack(g.Claim) // it may have been granted all the same
+			if busy && ctx.Err() != nil {
+				return g, ErrInFlight
+			}
 			if ctx.Err() == nil && d.hasAlternative() {
 				d.outage.storeFailed(err)
 			}
-			d.giveBack(c) // it may have been granted all the same
-			return got, verdict, asked, fmt.Errorf("%w: claim: %w", ErrStore, err)
-		case verdict != event.Busy:
-			return got, verdict, asked, nil
-		case !patient:
-			return got, verdict, asked, ErrInFlight
+			return g, fmt.Errorf("%w: claim: %w", ErrStore, err)
+		case g.verdict != event.Busy:
+			return g, nil
 		}
 		busy = true
-		select {
-		case <-ctx.Done():
-			return got, verdict, asked, ErrInFlight
-		case <-time.After(wait):
+		if !patient || !sleep(ctx, wait) {
+			if g.own {
+				d.giveBack(g.Claim)
+			}
+			return g, ErrInFlight
 		}
 	}
 }
 
+// sleep waits for exactly d, and is false when the context ends before.
+func sleep(ctx context.Context, d time.Duration) bool {
+	select {
+	case <-ctx.Done():
+		return false
+	case <-time.After(d):
+		return true
+	}
+}
+
 // settleDoubts looks in Kafka for what an earlier attempt may have produced:
-// the owner that the claim was inherited from, or the one that spooled it.
-func (d *Dispatcher) settleDoubts(ctx context.Context, c event.Claim, v event.Verdict, dl *delivery) (found bool, err error) {
-	if v == event.Inherited {
-		dl.doubt = &doubt{Place: c.Place, FromOffset: c.FromOffset}
-	} else if dl.doubt == nil {
-		return false, nil
-	} else if d.opts.Now().Before(dl.doubt.Over) {
-		d.giveBack(c)
+// the owners that claims were inherited from, or the one that spooled it.
+func (d *Dispatcher) settleDoubts(ctx context.Context, g grant, dl *delivery) (found bool, err error) {
+	doubts := g.doubts
+	switch {
+	case g.heir: // the claim is of before the own doubt, and knows more
+		dl.doubt = &doubts[0]
+	case dl.doubt != nil && d.opts.Now().Before(dl.doubt.Over):
+		d.giveBack(g.Claim)
 		return false, fmt.Errorf("%w: an earlier attempt may still arrive", ErrUnknown)
+	case dl.doubt != nil:
+		doubts = append(doubts, *dl.doubt)
+	}
+	if len(doubts) == 0 {
+		return false, nil
 	}
 	d.metrics.inherited.Inc()
-	offset, found, err := d.producer.Find(ctx, dl.doubt.Place, dl.doubt.FromOffset, dl.identity)
-	if err != nil {
-		d.giveBack(c) // this attempt has produced nothing
-		return false, fmt.Errorf("%w: read the partition back: %w", ErrUnknown, err)
-	}
-	if found {
-		d.confirm(c, offset)
+	for _, where := range doubts {
+		offset, found, err := d.find(ctx, where, dl.identities(g.Claim))
+		if err != nil {
+			d.giveBack(g.Claim) // this attempt has produced nothing
+			return false, fmt.Errorf("%w: read the partition back: %w", ErrUnknown, err)
+		}
+		if found {
+			g.Place = where.Place
+			d.confirm(g.Claim, offset)
+			dl.doubt = nil
+			return true, nil
+		}
 	}
 	dl.doubt = nil
-	return found, nil
+	return false, nil
+}
+
+func (d *Dispatcher) find(ctx context.Context, where doubt, identities [][]event.Header) (int64, bool, error) {
+	return findAny(ctx, identities, func(ctx context.Context, headers []event.Header) (int64, bool, error) {
+		return d.producer.Find(ctx, where.Place, where.FromOffset, headers)
+	})
 }

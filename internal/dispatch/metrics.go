@@ -7,7 +7,9 @@ import (
 )
 
 type metrics struct {
-	inherited, unknown, confirmed, lost, spooled, drained, unchecked, dropped, memories, restored prometheus.Counter
+	inherited, unknown, confirmed, lost, spooled, drained, unchecked, dropped, memories, restored, forgotten, renamed prometheus.Counter
+
+	without *prometheus.CounterVec // by webhook
 }
 
 func newMetrics(reg prometheus.Registerer) metrics {
@@ -16,7 +18,14 @@ func newMetrics(reg prometheus.Registerer) metrics {
 		reg.MustRegister(c)
 		return c
 	}
+	without := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "gateway_events_without_number_total", Help: "Events taken whose transaction number is absent or not a decimal one: their loss would show no hole.",
+	}, []string{"webhook"})
+	reg.MustRegister(without)
 	return metrics{
+		without:   without,
+		forgotten: counter("gateway_numbers_forgotten_total", "Transaction numbers that the store could not be told; backfill fetches their events and finds duplicates."),
+		renamed:   counter("gateway_events_renamed_total", "Events that came under another id than before, known by their transaction number."),
 		inherited: counter("gateway_claims_inherited_total", "Claims taken over after their lease, settled by reading Kafka back."),
 		unknown:   counter("gateway_produce_unknown_total", "Records whose outcome was unknown at the produce deadline."),
 		confirmed: counter("gateway_claims_confirmed_total", "Claims confirmed as delivered in the store."),

@@ -20,6 +20,7 @@ type parcel struct {
 	CreatedAt  time.Time      `json:"created"`
 	Since      time.Time      `json:"since,omitzero"`
 	Doubt      *doubt         `json:"doubt,omitempty"`
+	Number     *numbered      `json:"number,omitempty"` // nil in what was spooled before numbers were tracked
 
 	sequence uint64 // in the spool
 	refused  bool   // by quarantine too, which has been said
@@ -58,6 +59,6 @@ func (p *parcel) delivery() *delivery {
 	return &delivery{
 		claimKey: p.ClaimKey, topic: p.Topic, record: p.Record, identity: p.Identity,
 		queue: p.Ticket.Queue, webhook: p.WebhookID, received: p.ReceivedAt, created: p.CreatedAt,
-		memory: newHold(nil), spooled: true, since: p.Since, doubt: p.Doubt,
+		memory: newHold(nil), spooled: true, since: p.Since, doubt: p.Doubt, number: p.Number,
 	}
 }

@@ -84,24 +84,29 @@ func (d *Dispatcher) settle(c event.Claim, offset int64, err error) {
 }
 
 func (d *Dispatcher) confirm(c event.Claim, offset int64) {
-	d.confirms.add(event.Delivery{
-		Key: c.Key, Token: c.Token, Offset: offset, Place: c.Place, Keep: d.opts.Terms.Keep,
-	})
+	for _, key := range names(c) {
+		d.confirms.add(event.Delivery{
+			Key: key, Token: c.Token, Offset: offset, Place: c.Place, Keep: d.opts.Terms.Keep,
+		})
+	}
 }
 
 // releaseTimeout bounds the call that gives a claim back. Where it fails, the
 // claim ends with its lease.
 const releaseTimeout = 5 * time.Second
 
-// giveBack releases a claim without holding up the producer.
+// giveBack releases a claim, under all its names, without holding up the
+// producer. Of a name that is not held nothing is lost.
 func (d *Dispatcher) giveBack(c event.Claim) {
 	d.pending.Add(1)
 	go func() {
 		defer d.pending.Done()
 		ctx, cancel := context.WithTimeout(context.Background(), releaseTimeout)
 		defer cancel()
-		if err := d.store.Release(ctx, c.Key, c.Token); err != nil {
-			d.opts.Log.Debug("a claim could not be given back and stays until its lease ends", "error", err)
+		for _, key := range names(c) {
+			if err := d.store.Release(ctx, key, c.Token); err != nil {
+				d.opts.Log.Debug("a claim could not be given back and stays until its lease ends", "error", err)
+			}
 		}
 	}()
 }

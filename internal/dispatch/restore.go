@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -51,6 +50,7 @@ type restore struct {
 	failed   func(ctx context.Context, err error) // told of the store's errors
 	log      *slog.Logger
 	restored prometheus.Counter
+	aliases  bool // are in use
 
 	wake   chan struct{}
 	looked chan struct{} // closed after the first step that succeeded
@@ -204,12 +204,16 @@ func (r *restore) readPlace(ctx context.Context, at event.Place, since, until ti
 		return err
 	}
 	err := r.history.Scan(ctx, at, since, until, func(p RecordHead) error {
-		key, keep := pastKey(p.Headers), r.terms.Keep-r.now().Sub(p.Time)
+		key, alias := pastNames(p.Headers)
+		keep := r.terms.Keep - r.now().Sub(p.Time)
 		if key == "" || keep < time.Second {
 			return nil
 		}
+		if !r.aliases {
+			alias = ""
+		}
 		batch = append(batch, event.Delivery{
-			Key: key, Token: restorer, Read: true, Offset: p.Offset, Place: at, Keep: min(keep, r.terms.Keep),
+			Key: key, Token: restorer, Read: true, Offset: p.Offset, Place: at, Keep: min(keep, r.terms.Keep), Alias: alias,
 		})
 		if len(batch) < restoreBatch {
 			return nil
@@ -222,24 +226,15 @@ func (r *restore) readPlace(ctx context.Context, at event.Place, since, until ti
 	return tell()
 }
 
-// pastKey is the claim key of what a record holds, "" where this program did
-// not write it.
-func pastKey(headers []event.Header) string {
-	value := func(key string) string {
-		for _, h := range headers {
-			if h.Key == key {
-				return string(h.Value)
-			}
-		}
-		return ""
+// pastNames are the claim key and the alias of what a record holds. The former is
+// "" where this program did not write it, the latter where it has no number.
+func pastNames(headers []event.Header) (key, alias string) {
+	if digest := headerOf(headers, headerDigest); digest != "" {
+		return suspectKey(headerOf(headers, headerWebhook), digest), ""
 	}
-	if digest := value(headerDigest); digest != "" {
-		return suspectKey(value(headerWebhook), digest)
+	e, webhook, ours := event.Past(headers)
+	if !ours {
+		return "", ""
 	}
-	webhook, ours := strings.CutPrefix(value("ce_source"), event.Source(""))
-	id := value("ce_id")
-	if !ours || id == "" {
-		return ""
-	}
-	return event.Event{ID: id}.ClaimKey(webhook)
+	return e.ClaimKey(webhook), e.AliasKey(webhook)
 }

@@ -51,8 +51,10 @@ func (s Sealed) received() time.Time {
 	return s.Time
 }
 
-func (s Sealed) header(key string) string {
-	for _, h := range s.Headers {
+func (s Sealed) header(key string) string { return headerOf(s.Headers, key) }
+
+func headerOf(headers []event.Header, key string) string {
+	for _, h := range headers {
 		if h.Key == key {
 			return string(h.Value)
 		}

@@ -30,6 +30,8 @@ type Claim struct {
 	Queue   string // the queue to look at beside the claim, see Ticket; "": none
 	Queued  bool   // somebody stands in that queue
 	Memory  string // id of the store's memory that answered, see Memory; "": it forgets nothing
+	Alias   string // another name of the event, of the same webhook: see Event.AliasKey; "": none
+	AliasOf string // key of the event that the alias belongs to, the first one that was claimed with it
 
 	Place
 	FromOffset int64     // the record cannot lie before this offset
@@ -52,7 +54,8 @@ type Delivery struct {
 	Place
 	Keep time.Duration // how long it is remembered at least
 	// Read: Kafka was read, so it is there whoever holds the claim.
-	Read bool
+	Read  bool
+	Alias string // belongs to this event from now on, whoever had it; "": leave aliases alone
 }
 
 // Verdict is the store's answer to a claim.

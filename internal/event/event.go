@@ -54,6 +54,7 @@ type Event struct {
 	OperationToken string // at most 1024 bytes; "" where the platform names none
 	TransactionNum string // as written, without quotes; "" where there is none
 	Created        time.Time
+	Findings       Findings
 	Payload        []byte // the plaintext, byte for byte as the platform sent it
 }
 
@@ -88,11 +89,32 @@ func (e Event) QueueKey(webhookID string) string {
 	return webhookID + "/" + e.OperationToken
 }
 
+// AliasKey names the event by its transaction number, in the form of a claim
+// key: the id may differ between a callback and the event data that is fetched
+// later, the number does not. It is "" where there is no number. The type
+// belongs to it: were a number to stand for a whole transaction, which the
+// reference leaves open, the events of the transaction would still be told
+// apart.
+func (e Event) AliasKey(webhookID string) string {
+	n, ok := e.Sequence()
+	if !ok {
+		return ""
+	}
+	return webhookID + "/" + e.Type + "/" + strconv.FormatUint(n, 10)
+}
+
+// maxSequence is the first number that does not count as one: the Lua of Redis
+// computes with float64, which cannot tell it from its successor.
+const maxSequence = 1 << 53
+
 // Sequence is the transaction number as a number, and false where there is
-// none or it is not a decimal one. Only numbers can show holes.
+// none, or it is not a decimal one below 2^53. Only numbers can show holes.
 func (e Event) Sequence() (uint64, bool) {
 	n, err := strconv.ParseUint(e.TransactionNum, 10, 64)
-	return n, err == nil
+	if err != nil || n >= maxSequence {
+		return 0, false
+	}
+	return n, true
 }
 
 // Header is one header of a Kafka record.
@@ -113,10 +135,29 @@ func (e Event) Identity(webhookID string) []Header {
 	}
 }
 
+// headerNumber holds a transaction number in its shortest decimal form, so that
+// one number has one form whatever way the event came.
+const headerNumber = "aware-transaction-num"
+
+// AliasIdentity is what all records of an event share, under whatever id it
+// came; nil where it has no AliasKey.
+func (e Event) AliasIdentity(webhookID string) []Header {
+	n, ok := e.Sequence()
+	if !ok {
+		return nil
+	}
+	return []Header{
+		{headerNumber, strconv.AppendUint(nil, n, 10)},
+		{"ce_source", []byte(Source(webhookID))},
+		{"ce_type", []byte(e.Type)},
+	}
+}
+
 // Headers describes the event in the binary mode of the CloudEvents 1.0
-// binding for Kafka.
+// binding for Kafka, and behind that by its number and its findings, where it
+// has some.
 func (e Event) Headers(webhookID string) []Header {
-	h := append(make([]Header, 0, 10),
+	h := append(make([]Header, 0, 14),
 		Header{"ce_specversion", []byte("1.0")},
 		Header{"ce_id", []byte(e.ID)},
 		Header{"ce_type", []byte(e.Type)},
@@ -126,5 +167,28 @@ func (e Event) Headers(webhookID string) []Header {
 	if e.OperationToken != "" {
 		h = append(h, Header{"ce_subject", []byte(e.OperationToken)})
 	}
-	return append(h, Header{"content-type", []byte("application/json")})
+	h = append(h, Header{"content-type", []byte("application/json")})
+	if n, ok := e.Sequence(); ok {
+		h = append(h, Header{headerNumber, strconv.AppendUint(nil, n, 10)})
+	}
+	return e.Findings.appendTo(h)
+}
+
+// Past is the event that a record of this webhook's holds, as far as its
+// headers say what names it: id, type and transaction number. It is false where
+// the gateway did not write the record as an event.
+func Past(headers []Header) (e Event, webhookID string, ok bool) {
+	for _, h := range headers {
+		switch h.Key {
+		case "ce_id":
+			e.ID = string(h.Value)
+		case "ce_type":
+			e.Type = string(h.Value)
+		case "ce_source":
+			webhookID, ok = strings.CutPrefix(string(h.Value), Source(""))
+		case headerNumber:
+			e.TransactionNum = string(h.Value)
+		}
+	}
+	return e, webhookID, ok && e.ID != ""
 }

@@ -3,7 +3,6 @@ package event_test
 import (
 	"encoding/json"
 	"errors"
-	"math"
 	"strings"
 	"testing"
 	"time"
@@ -139,16 +138,52 @@ func TestFamilies(t *testing.T) {
 }
 
 func TestKeysAndSequence(t *testing.T) {
-	e := event.Event{ID: "i", OperationToken: "op", TransactionNum: "18446744073709551615"}
+	e := event.Event{ID: "i", OperationToken: "op", TransactionNum: "9007199254740991"}
 	require.Equal(t, "op", e.PartitionKey())
 	require.Equal(t, "hook/i", e.ClaimKey("hook"))
 	n, ok := e.Sequence()
 	require.True(t, ok)
-	require.EqualValues(t, uint64(math.MaxUint64), n)
+	require.EqualValues(t, uint64(1<<53-1), n)
 	require.Equal(t, "i", event.Event{ID: "i"}.PartitionKey())
-	for _, s := range []string{"", "-1", "1.5", "1e3", "A7", "18446744073709551616"} {
+	for _, s := range []string{"", "-1", "1.5", "1e3", "A7", "9007199254740992", "18446744073709551615", "18446744073709551616"} {
 		_, ok := event.Event{TransactionNum: s}.Sequence()
 		require.Falsef(t, ok, "%q", s)
+		require.Empty(t, event.Event{TransactionNum: s}.AliasKey("hook"), s)
+	}
+}
+
+func TestOneNumberHasOneAlias(t *testing.T) {
+	a := event.Event{ID: "a", Type: "enrollment.started", TransactionNum: "17"}
+	b := event.Event{ID: "b", Type: "enrollment.started", TransactionNum: "0017"}
+	require.Equal(t, "hook/enrollment.started/17", a.AliasKey("hook"))
+	require.Equal(t, a.AliasKey("hook"), b.AliasKey("hook"))
+	require.NotEqual(t, a.AliasKey("hook"), a.AliasKey("other"))
+	require.Equal(t, a.AliasIdentity("hook"), b.AliasIdentity("hook"))
+
+	other := a
+	other.Type = "enrollment.completed"
+	require.NotEqual(t, a.AliasKey("hook"), other.AliasKey("hook"), "events of one transaction")
+	for _, h := range b.AliasIdentity("hook") {
+		require.Contains(t, b.Headers("hook"), h, "each record has them")
+	}
+}
+
+func TestPastReadsWhatHeadersSay(t *testing.T) {
+	e := event.Event{ID: "i", Type: "enrollment.started", TransactionNum: "0017"}
+	past, webhook, ok := event.Past(e.Headers("hook"))
+	require.True(t, ok)
+	require.Equal(t, "hook", webhook)
+	require.Equal(t, e.ClaimKey("hook"), past.ClaimKey(webhook))
+	require.Equal(t, e.AliasKey("hook"), past.AliasKey(webhook))
+
+	for name, headers := range map[string][]event.Header{
+		"no headers":       nil,
+		"no id":            {{Key: "ce_source", Value: []byte(event.Source("hook"))}},
+		"no source":        {{Key: "ce_id", Value: []byte("i")}},
+		"another's source": {{Key: "ce_id", Value: []byte("i")}, {Key: "ce_source", Value: []byte("/elsewhere/hook")}},
+	} {
+		_, _, ok := event.Past(headers)
+		require.False(t, ok, name)
 	}
 }
 
@@ -168,6 +203,8 @@ func TestHeadersAreABinaryCloudEvent(t *testing.T) {
 		"ce_time":        "2022-02-16T14:33:11.889-05:00",
 		"ce_subject":     "9336b7b9-6a37-4aca-91b0-10b929e5c340",
 		"content-type":   "application/json",
+
+		"aware-transaction-num": "17",
 	}, got)
 	for _, h := range e.Identity("486a5c0c27db4ebbbf970deacc755a25") {
 		require.Equal(t, got[h.Key], string(h.Value))
@@ -181,7 +218,8 @@ func TestHeadersAreABinaryCloudEvent(t *testing.T) {
 // subscribers, reads as well.
 func FuzzParse(f *testing.F) {
 	for _, seed := range []string{
-		sample, `{}`, `[]`, ``, `{"id":"a","id":"b"}`, "\xef\xbb\xbf{}", `{"id":"\ud800","type":"a","created":"2026-01-02T03:04:05Z"}`,
+		sample, checkDevice, `{}`, `[]`, ``,
+		`{"id":"i","type":"a","created":"2026-01-02T03:04:05Z","data":{"responseDetail":{"userAssertionList":[1,{"assertions":{"a":{"fail":1},"b":"fail"}}]}}}`, `{"id":"a","id":"b"}`, "\xef\xbb\xbf{}", `{"id":"\ud800","type":"a","created":"2026-01-02T03:04:05Z"}`,
 		`{"id":"i","type":"a","created":"2026-01-02T03:04:05Z","data":{"transactionNum":1e400}}`,
 		`{"id":"i","type":"a","created":"2026-01-02T03:04:05,5Z","transactionNum":"7"}`,
 	} {
@@ -196,6 +234,7 @@ func FuzzParse(f *testing.F) {
 			return
 		}
 		require.True(t, utf8.Valid(payload))
+		requireBounded(t, e)
 		var want map[string]json.RawMessage
 		require.NoError(t, json.Unmarshal(payload, &want))
 		for name, got := range map[string]string{"id": e.ID, "type": e.Type, "operationToken": e.OperationToken} {

@@ -33,7 +33,8 @@ var ErrMalformed = errors.New("malformed event")
 // repeated names are left alone. Every error is ErrMalformed.
 //
 // The transaction number stands at the top level or in data, as a number or a
-// string; the top level wins. One of an impossible form counts as absent.
+// string; the top level wins. One of an impossible form counts as absent. The
+// findings stand in data: what is there in another shape counts as absent too.
 func Parse(payload []byte) (Event, error) {
 	p := parsers.Get().(*parser)
 	defer p.release()
@@ -72,15 +73,16 @@ func (p *parser) release() {
 	parsers.Put(p)
 }
 
-var (
-	topMembers  = []string{"id", "type", "created", "operationToken", "transactionNum", "data"}
-	dataMembers = []string{"transactionNum"}
-)
+var topMembers = []string{"id", "type", "created", "operationToken", "transactionNum", "data"}
 
 func (p *parser) event() (Event, error) {
 	var e Event
-	var created, inData string
-	err := p.members(topMembers, func(name string) error {
+	var created string
+	var in data
+	err := p.members(topMembers, func(name string, again bool) error {
+		if again {
+			return errTwice(name)
+		}
 		switch name {
 		case "id":
 			return p.text(name, &e.ID)
@@ -93,7 +95,7 @@ func (p *parser) event() (Event, error) {
 		case "transactionNum":
 			return p.number(&e.TransactionNum)
 		default:
-			return p.data(&inData)
+			return p.data(&in)
 		}
 	})
 	if err != nil {
@@ -103,8 +105,9 @@ func (p *parser) event() (Event, error) {
 		return e, errors.New("something follows the object")
 	}
 	if e.TransactionNum == "" {
-		e.TransactionNum = inData
+		e.TransactionNum = in.number
 	}
+	e.Findings = in.findings()
 	if e.Created, err = parseTime(created); err != nil {
 		return e, err
 	}
@@ -123,10 +126,12 @@ func (e Event) check() error {
 	return nil
 }
 
+func errTwice(name string) error { return fmt.Errorf("%s: occurs twice", name) }
+
 // members reads the object that comes next: visit must read the value of each
-// member that names holds, the others are skipped. A name of the list that
-// occurs twice is an error.
-func (p *parser) members(names []string, visit func(name string) error) error {
+// member that names holds, the others are skipped. It is told where a name of
+// the list occurs again.
+func (p *parser) members(names []string, visit func(name string, again bool) error) error {
 	if p.dec.PeekKind() != '{' {
 		return errNotAnObject
 	}
@@ -140,14 +145,11 @@ func (p *parser) members(names []string, visit func(name string) error) error {
 			return errNotJSON(err)
 		}
 		i := slices.Index(names, token.String())
-		switch {
-		case i < 0:
+		if i < 0 {
 			err = p.skip()
-		case seen&(1<<i) != 0:
-			err = fmt.Errorf("%s: occurs twice", names[i])
-		default:
+		} else {
+			err = visit(names[i], seen&(1<<i) != 0)
 			seen |= 1 << i
-			err = visit(names[i])
 		}
 		if err != nil {
 			return err
@@ -173,15 +175,16 @@ func (p *parser) text(name string, dst *string) error {
 	return nil
 }
 
-// number reads a number or a string into dst, and passes over all else.
-func (p *parser) number(dst *string) error {
+// scalar reads a number or a string of allowed characters into dst, and passes
+// over all else.
+func (p *parser) scalar(dst *string, allowed func(c byte) bool) error {
 	switch p.dec.PeekKind() {
 	case '0', '"':
 		token, err := p.dec.ReadToken()
 		if err != nil {
 			return errNotJSON(err)
 		}
-		if s := token.String(); validName(s, visible) {
+		if s := token.String(); validName(s, allowed) {
 			*dst = s
 		}
 		return nil
@@ -189,13 +192,7 @@ func (p *parser) number(dst *string) error {
 	return p.skip()
 }
 
-// data reads the transaction number out of the data object, if it is one.
-func (p *parser) data(dst *string) error {
-	if p.dec.PeekKind() != '{' {
-		return p.skip()
-	}
-	return p.members(dataMembers, func(string) error { return p.number(dst) })
-}
+func (p *parser) number(dst *string) error { return p.scalar(dst, visible) }
 
 func (p *parser) skip() error { return errNotJSON(p.dec.SkipValue()) }
 

@@ -53,6 +53,9 @@ func play(t *testing.T, f fixture, call, with byte) told {
 	c.Key = []string{"w/1", "w/2"}[with/3%2]
 	c.FromOffset = int64(with)
 	c.Partition = int(with / 16)
+	if with%5 > 1 {
+		c.Alias = []string{"w/type/1", "w/type/2", "w/other/1"}[with%5-2]
+	}
 	units := time.Duration(with/8 + 1)
 	short := event.Terms{
 		Lease:        units * 7 * time.Second,
@@ -73,6 +76,9 @@ func play(t *testing.T, f fixture, call, with byte) told {
 	case 4:
 		var oks []bool
 		d := event.Delivery{Key: c.Key, Token: c.Token, Offset: int64(call), Place: c.Place, Keep: short.Keep}
+		if call > 128 {
+			d.Alias = c.Alias
+		}
 		if oks, err = f.Confirm(t.Context(), []event.Delivery{d}); err == nil && oks[0] {
 			out.ok, out.confirmed = true, d.Keep
 		}

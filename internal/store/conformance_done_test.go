@@ -196,6 +196,9 @@ func incompleteIsRefused(t *testing.T, f fixture) {
 		"lease": func(_ *event.Claim, t *event.Terms) { t.Lease = 999 * time.Microsecond },
 		"wait":  func(_ *event.Claim, t *event.Terms) { t.TakeoverWait = -1 },
 		"keep":  func(_ *event.Claim, t *event.Terms) { t.Keep = 0 },
+
+		"alias of another webhook": func(c *event.Claim, _ *event.Terms) { c.Alias = "other/type/1" },
+		"alias of no webhook":      func(c *event.Claim, _ *event.Terms) { c.Alias = "1" },
 	} {
 		c, bad := attempt("a"), terms
 		spoil(&c, &bad)
@@ -206,6 +209,8 @@ func incompleteIsRefused(t *testing.T, f fixture) {
 		"key":   func(d *event.Delivery) { d.Key = "" },
 		"token": func(d *event.Delivery) { d.Token = "" },
 		"keep":  func(d *event.Delivery) { d.Keep = 0 },
+
+		"alias of another webhook": func(d *event.Delivery) { d.Alias = "other/type/1" },
 	} {
 		bad := delivery("a")
 		spoil(&bad)

@@ -113,6 +113,14 @@ func TestConformance(t *testing.T) {
 		"of 64 at once one is granted":                oneOfMany,
 		"an ended context is an error":                endedContext,
 		"a closed store is an error":                  closedStore,
+
+		"an alias belongs to the first":                  aliasOfTheFirst,
+		"an alias outlives a claim that was given up":    aliasOutlivesItsClaim,
+		"an alias is told beside every verdict":          aliasBesideEachVerdict,
+		"an alias is remembered as long as a claim":      aliasIsKept,
+		"a delivered event takes its alias":              aliasIsTaken,
+		"aliases do not meet, with each other or claims": aliasesDoNotMeet,
+		"of 64 with one alias one has it":                oneAliasOfMany,
 	}
 	for backend, open := range backends() {
 		t.Run(backend, func(t *testing.T) {

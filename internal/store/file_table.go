@@ -14,8 +14,9 @@ import (
 
 // The layout of a claim file: the bucket "claims" holds the records as JSON, by
 // claim key, and "expiry" an empty value for each record, by its time to be
-// forgotten (8 bytes, big endian) followed by its claim key. What "meta" says
-// under "format" tells this layout from others.
+// forgotten (8 bytes, big endian) followed by its claim key. Aliases lie among the
+// claims, under "alias " and their own key. What "meta" says under "format" tells
+// this layout from others.
 const format = "awareid-gateway claims 1"
 
 // table is the content of the file in one transaction.
@@ -52,6 +53,15 @@ func prepare(tx *bolt.Tx) error {
 }
 
 func (t *table) claim(c event.Claim, terms event.Terms) (claimAnswer, error) {
+	answer, err := t.claimKey(c, terms)
+	if err == nil && c.Alias != "" {
+		answer.claim.Alias = c.Alias
+		answer.claim.AliasOf, err = t.alias(c.Alias, c.Key, terms.Keep, false)
+	}
+	return answer, err
+}
+
+func (t *table) claimKey(c event.Claim, terms event.Terms) (claimAnswer, error) {
 	r, err := t.load(c.Key)
 	if err != nil {
 		return claimAnswer{}, err
@@ -99,6 +109,9 @@ func (t *table) confirm(done []event.Delivery) ([]bool, error) {
 	oks := make([]bool, len(done))
 	for i, d := range done {
 		r, err := t.load(d.Key)
+		if err == nil && d.Alias != "" {
+			_, err = t.alias(d.Alias, d.Key, d.Keep, true)
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -114,6 +127,27 @@ func (t *table) confirm(done []event.Delivery) ([]bool, error) {
 		}
 	}
 	return oks, nil
+}
+
+// aliasKey cannot be a claim's key: no webhook's id begins so.
+func aliasKey(alias string) string { return "alias " + alias }
+
+// alias returns the key of the event that an alias belongs to: key where nobody
+// has it yet, or where key takes it.
+func (t *table) alias(alias, key string, keep time.Duration, take bool) (owner string, err error) {
+	r, err := t.load(aliasKey(alias))
+	if err != nil {
+		return "", err
+	}
+	if r == nil {
+		r = &record{}
+	}
+	was := r.Expires
+	if r.AliasOf == "" || take {
+		r.AliasOf = idOf(key)
+	}
+	r.keep(keep, t.now)
+	return webhookOf(alias) + r.AliasOf, t.save(aliasKey(alias), r, was)
 }
 
 // load returns nil where there is no record, or one whose time is over.

@@ -44,9 +44,17 @@ func TestMemoryOfRedis(t *testing.T) {
 	}
 	delivered := used() - empty
 
-	t.Logf("bytes an event: %d claimed, %d delivered", open/events, delivered/events)
+	for i := range events {
+		c := realistic(i)
+		c.Alias = fmt.Sprintf("0123456789abcdef0123456789abcdef/authentication.completed/%d", 4_000_000+i)
+		f.mustClaim(t, c)
+	}
+	aliases := used() - empty - delivered
+
+	t.Logf("bytes an event: %d claimed, %d delivered, %d its alias", open/events, delivered/events, aliases/events)
 	require.Less(t, open/events, 450)
 	require.Less(t, delivered/events, 400)
+	require.Less(t, aliases/events, 300)
 }
 
 func TestInfoOfRedis(t *testing.T) {
@@ -74,13 +82,14 @@ func realistic(i int) event.Claim {
 	}
 }
 
-// BenchmarkClaim has 64 callers claim events, on each store.
+// BenchmarkClaim has 64 callers claim events, on each store, with an alias and
+// without.
 func BenchmarkClaim(b *testing.B) {
 	b.Run("file", func(b *testing.B) {
 		f, err := store.OpenFile(b.TempDir()+"/claims.db", time.Now)
 		require.NoError(b, err)
 		defer f.Close()
-		benchmarkClaim(b, f)
+		benchmarkClaims(b, f)
 	})
 	b.Run("redis", func(b *testing.B) {
 		if os.Getenv("TEST_REDIS_URL") == "" {
@@ -91,17 +100,28 @@ func BenchmarkClaim(b *testing.B) {
 		r, err := store.OpenRedis(os.Getenv("TEST_REDIS_URL"), namespace)
 		require.NoError(b, err)
 		defer r.Close()
-		benchmarkClaim(b, r)
+		benchmarkClaims(b, r)
 	})
 }
 
-func benchmarkClaim(b *testing.B, on claims) {
+func benchmarkClaims(b *testing.B, on claims) {
+	b.Run("alone", func(b *testing.B) { benchmarkClaim(b, on, realistic) })
+	b.Run("aliased", func(b *testing.B) {
+		benchmarkClaim(b, on, func(i int) event.Claim {
+			c := realistic(1<<30 + i)
+			c.Alias = fmt.Sprintf("0123456789abcdef0123456789abcdef/authentication.completed/%d", 4_000_000+i)
+			return c
+		})
+	})
+}
+
+func benchmarkClaim(b *testing.B, on claims, claim func(int) event.Claim) {
 	next := make(chan int, 64)
 	var all sync.WaitGroup
 	for range 64 {
 		all.Go(func() {
 			for i := range next {
-				if _, _, err := on.Claim(b.Context(), realistic(i), terms); err != nil {
+				if _, _, err := on.Claim(b.Context(), claim(i), terms); err != nil {
 					b.Error(err)
 				}
 			}

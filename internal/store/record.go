@@ -6,7 +6,7 @@ import (
 	"awareid-gateway/internal/event"
 )
 
-// record is one claim as File keeps it. Its methods are the rules of a claim,
+// record is one claim, or one alias, as File keeps it. Its methods are the rules of a claim,
 // the same that the Lua scripts of Redis state. Times are in milliseconds since
 // 1970.
 type record struct {
@@ -19,6 +19,7 @@ type record struct {
 	Offset     int64       `json:"x,omitempty"`
 	LeaseUntil int64       `json:"u,omitempty"`
 	Inherited  bool        `json:"v,omitempty"` // by the present owner
+	AliasOf    string      `json:"a,omitempty"` // of an alias, which has nothing else but its time: the id of its event
 	Expires    int64       `json:"e"`           // when the record is forgotten
 }
 

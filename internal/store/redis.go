@@ -28,6 +28,7 @@ const (
 type Redis struct {
 	client  redis.UniversalClient
 	prefix  string // of claims
+	aliases string // prefix of aliases
 	queues  string // prefix of queues
 	mark    string // key of the mark of its memory
 	roster  string // key of the replicas' leases
@@ -64,7 +65,7 @@ type claimAnswer struct {
 // returns ErrURL, without any part of the URL in its text.
 func OpenRedis(url, namespace string) (*Redis, error) {
 	r := &Redis{
-		prefix: namespace + ":claim:", queues: namespace + ":queue:",
+		prefix: namespace + ":claim:", aliases: namespace + ":alias:", queues: namespace + ":queue:",
 		mark: namespace + ":memory", roster: namespace + ":replicas",
 		leaders:   namespace + ":leader:",
 		processes: processes{met: map[string]bool{}},
@@ -114,7 +115,11 @@ func (r *Redis) Close() error {
 // the delivery. State, Offset and LeaseUntil of c do not matter.
 //
 // Where c names a queue, Queued says whether somebody stands in it. Memory names
-// the memory that the claim was made in, as in Redis.Memory.
+// the memory that the claim was made in, as in Redis.Memory. Where c has an alias,
+// AliasOf is the key of the event that it belongs to: that of c, unless another
+// event was the first. The verdict is on c itself in any case. All is told in one
+// round trip; in a cluster claim and alias can lie on two nodes, which are asked
+// side by side, so one of the two may be made and the other fail.
 //
 // A repeated call with the same token gets the same verdict until the event is
 // delivered, and then Delivered.
@@ -173,7 +178,8 @@ func (r *Redis) Release(ctx context.Context, key, token string) error {
 // each, at the same index, true, or false if somebody else holds the claim by
 // now. A claim that Redis has lost is written anew. One that was Read ends
 // somebody else's claim: that attempt may know of no record, and its successor
-// would look for one in too short a part of the partition.
+// would look for one in too short a part of the partition. An alias belongs to
+// the delivered event from then on, whatever the answer.
 //
 // On an error nothing is answered for any of them. What was noted stays noted,
 // and the same call may be made again. It returns ErrInvalid before it notes any.
@@ -181,14 +187,20 @@ func (r *Redis) Confirm(ctx context.Context, done []event.Delivery) ([]bool, err
 	if err := checkDeliveries(done); err != nil {
 		return nil, err
 	}
-	runs := make([]run, len(done))
+	runs := make([]run, len(done), 2*len(done))
 	for i, d := range done {
 		runs[i] = run{key: r.prefix + d.Key, args: []any{d.Token, d.Keep.Milliseconds(), d.Topic, d.Partition, d.Offset, d.Read}}
+		if d.Alias != "" {
+			runs = append(runs, r.aliasRun(d.Alias, d.Key, d.Keep, true))
+		}
 	}
 	oks := make([]bool, len(done))
 	for i, cmd := range r.runAll(ctx, confirmScript, runs) {
-		var err error
-		if oks[i], err = cmd.Bool(); err != nil {
+		err := cmd.Err()
+		if i < len(done) {
+			oks[i], err = cmd.Bool()
+		}
+		if err != nil {
 			return nil, fmt.Errorf("confirm claims in Redis: %w", err)
 		}
 	}
@@ -213,11 +225,15 @@ func (r *Redis) claimAll(ctx context.Context, calls []claimCall) ([]claimAnswer,
 	ctx, cancel := context.WithTimeout(ctx, claimTimeout)
 	defer cancel()
 
-	runs := make([]run, len(calls))
+	runs := make([]run, len(calls), 2*len(calls))
+	var aliased []int // whose alias each further run asks for
 	for i, call := range calls {
 		runs[i] = run{key: r.prefix + call.claim.Key, args: claimArgs(call.claim, call.terms)}
 		if call.claim.Queue != "" {
 			runs[i].beside = r.queues + call.claim.Queue
+		}
+		if c := call.claim; c.Alias != "" {
+			runs, aliased = append(runs, r.aliasRun(c.Alias, c.Key, call.terms.Keep, false)), append(aliased, i)
 		}
 	}
 	// The mark is read behind the claims: what was lost before them shows.
@@ -228,10 +244,13 @@ func (r *Redis) claimAll(ctx context.Context, calls []claimCall) ([]claimAnswer,
 		return nil, err
 	}
 	answers := make([]claimAnswer, len(calls))
-	for i, cmd := range cmds {
-		answers[i] = readClaim(calls[i].claim.Key, cmd)
+	for i := range calls {
+		answers[i] = readClaim(calls[i].claim.Key, cmds[i])
 		answers[i].look(runs[i])
 		answers[i].claim.Memory = memory
+	}
+	for j, i := range aliased {
+		answers[i].readAlias(calls[i].claim.Alias, cmds[len(calls)+j])
 	}
 	return answers, nil
 }

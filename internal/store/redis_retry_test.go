@@ -83,6 +83,16 @@ func TestLostReply(t *testing.T) {
 		"granted": {
 			call: func(t *testing.T, f fixture) { f.want(t, event.Granted, "a") },
 		},
+		"granted with an alias": {
+			call: func(t *testing.T, f fixture) {
+				require.Equal(t, key, f.aliasOf(t, "evt-1"))
+				require.Equal(t, key, f.aliasOf(t, "evt-2"))
+			},
+		},
+		"an alias of another": {
+			before: func(t *testing.T, f fixture) { f.aliasOf(t, "evt-1") },
+			call:   func(t *testing.T, f fixture) { require.Equal(t, key, f.aliasOf(t, "evt-2")) },
+		},
 		"inherited": {
 			before: func(t *testing.T, f fixture) {
 				f.want(t, event.Granted, "a")

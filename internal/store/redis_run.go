@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,6 +15,7 @@ import (
 // run is one run of a script on one key, and a look at whether another key is
 // there in the same round trip.
 type run struct {
+	script *redis.Script // nil: that of the round trip
 	key    string
 	args   []any
 	beside string        // "": no look
@@ -30,7 +32,7 @@ func (r *Redis) ask(ctx context.Context, script *redis.Script, key string, args 
 // error, is at the same index. What behind adds comes after the runs of each
 // round trip.
 func (r *Redis) runAll(ctx context.Context, script *redis.Script, runs []run, behind ...func(redis.Pipeliner)) []*redis.Cmd {
-	cmds := r.pipeline(ctx, script.EvalSha, runs, behind)
+	cmds := r.pipeline(ctx, script, (*redis.Script).EvalSha, runs, behind)
 
 	var again []run
 	var at []int
@@ -42,19 +44,19 @@ func (r *Redis) runAll(ctx context.Context, script *redis.Script, runs []run, be
 	if len(again) == 0 {
 		return cmds
 	}
-	for i, cmd := range r.pipeline(ctx, script.Eval, again, behind) {
+	for i, cmd := range r.pipeline(ctx, script, (*redis.Script).Eval, again, behind) {
 		cmds[at[i]] = cmd
 	}
 	return cmds
 }
 
-type eval func(ctx context.Context, s redis.Scripter, keys []string, args ...any) *redis.Cmd
+type eval func(script *redis.Script, ctx context.Context, s redis.Scripter, keys []string, args ...any) *redis.Cmd
 
-func (r *Redis) pipeline(ctx context.Context, eval eval, runs []run, behind []func(redis.Pipeliner)) []*redis.Cmd {
+func (r *Redis) pipeline(ctx context.Context, script *redis.Script, eval eval, runs []run, behind []func(redis.Pipeliner)) []*redis.Cmd {
 	pipe := r.client.Pipeline()
 	cmds := make([]*redis.Cmd, len(runs))
 	for i, run := range runs {
-		cmds[i] = eval(ctx, pipe, []string{run.key}, run.args...)
+		cmds[i] = eval(cmp.Or(run.script, script), ctx, pipe, []string{run.key}, run.args...)
 		if run.beside != "" {
 			runs[i].found = pipe.Exists(ctx, run.beside)
 		}

@@ -34,6 +34,40 @@ func TestServerThatForgotTheScripts(t *testing.T) {
 
 	f.want(t, event.Busy, "b")
 	require.Equal(t, []bool{true}, f.confirm(t, delivery("a")))
+
+	require.NoError(t, client.ScriptFlush(t.Context()).Err())
+	require.Equal(t, key, f.aliasOf(t, "evt-1"))
+	require.NoError(t, client.ScriptFlush(t.Context()).Err())
+	f.want(t, event.Delivered, "b") // and so only the other script is unknown
+	require.Equal(t, key, f.aliasOf(t, "evt-2"))
+}
+
+// TestAnAliasThatCannotBeAsked makes a claim none: it might be another event's.
+func TestAnAliasThatCannotBeAsked(t *testing.T) {
+	m := startMiniredis(t, newClock())
+	_, err := m.Push("awareid:alias:"+aliasOfEvt1, "something else")
+	require.NoError(t, err)
+	r := openRedis(t, "redis://"+m.Addr(), "awareid")
+
+	var all sync.WaitGroup
+	for i := range 20 {
+		all.Go(func() {
+			c := aliased(fmt.Sprint("evt-", i), "a")
+			if i > 0 {
+				c.Alias += fmt.Sprint(i)
+			}
+			_, verdict, err := r.Claim(t.Context(), c, terms)
+			if bad := i == 0; bad != (err != nil) || bad == (verdict == event.Granted) {
+				t.Errorf("claim %d: verdict %d, error %v", i, verdict, err)
+			}
+		})
+	}
+	all.Wait()
+
+	d := delivery("a")
+	d.Alias = aliasOfEvt1
+	_, err = r.Confirm(t.Context(), []event.Delivery{d})
+	require.ErrorContains(t, err, "WRONGTYPE")
 }
 
 // TestOneBadKeyHarmsNoOther has a key that is no claim among others in a group.

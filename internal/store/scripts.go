@@ -104,3 +104,16 @@ else
 end
 return 1
 `)
+
+// aliasScript answers the id of the event that an alias, a string, belongs to:
+// that of the caller where nobody has it yet, or where the caller takes it.
+var aliasScript = redis.NewScript(`
+local key, id, kept, take = KEYS[1], ARGV[1], tonumber(ARGV[2]), ARGV[3]
+local owner, left = redis.call('GET', key), redis.call('PTTL', key)
+if not owner or take == '1' and owner ~= id then
+  redis.call('SET', key, id, 'PX', string.format('%d', math.max(left, kept)))
+  return id
+end
+if left < kept then redis.call('PEXPIRE', key, ARGV[2]) end
+return owner
+`)

@@ -19,6 +19,11 @@
 //     A Claim that is Granted or Inherited, and a Renew that succeeds, leave a
 //     lease that lasts at least as long as asked for, from when the call began.
 //   - Granted or Inherited is told only after the record is stored.
+//   - An alias belongs to the event that was the first to be claimed with it, and
+//     to no other as long as it is remembered, which is at least the time to keep
+//     of every claim that was made with it, whatever became of that claim. It is
+//     not given up with a claim: what is delivered under that name is decided by
+//     the claim on its owner.
 //
 // What survives: File syncs every change to disk before it answers. Redis keeps
 // what its own persistence and replication keep: a master that fails over may
@@ -28,7 +33,8 @@
 //
 // An event takes 353 bytes of Redis' memory while it is claimed and 321 once it is
 // delivered (Redis 7.0.15, a key of 69 characters), for as long as it is kept: a
-// million events take a third of a GB. In the file it takes 840 bytes.
+// million events take a third of a GB. In the file it takes 840 bytes. An alias
+// adds 241 bytes in Redis, and 420 in the file.
 //
 // Nothing here makes a decision about Kafka, and no error holds a token, a
 // password or a key.
@@ -36,6 +42,7 @@ package store
 
 import (
 	"errors"
+	"strings"
 	"time"
 
 	"awareid-gateway/internal/event"
@@ -52,7 +59,8 @@ var (
 	// ErrURL means that a Redis URL cannot be used.
 	ErrURL = errors.New("bad Redis URL")
 	// ErrInvalid means that a claim or a delivery lacks its key, its token or
-	// one of its times. Stored, it would break a promise of this package.
+	// one of its times, or that its alias is of another webhook. Stored, it would
+	// break a promise of this package.
 	ErrInvalid = errors.New("incomplete claim")
 )
 
@@ -61,7 +69,7 @@ var (
 const tick = time.Millisecond
 
 func checkClaim(c event.Claim, terms event.Terms) error {
-	if c.Key == "" || c.Token == "" || terms.Lease < tick || terms.TakeoverWait < 0 || terms.Keep < tick {
+	if c.Key == "" || c.Token == "" || terms.Lease < tick || terms.TakeoverWait < 0 || terms.Keep < tick || !aliasFits(c.Alias, c.Key) {
 		return ErrInvalid
 	}
 	return nil
@@ -69,9 +77,22 @@ func checkClaim(c event.Claim, terms event.Terms) error {
 
 func checkDeliveries(done []event.Delivery) error {
 	for _, d := range done {
-		if d.Key == "" || d.Token == "" || d.Keep < tick {
+		if d.Key == "" || d.Token == "" || d.Keep < tick || !aliasFits(d.Alias, d.Key) {
 			return ErrInvalid
 		}
 	}
 	return nil
 }
+
+// An alias is kept with the key of its owner, without the webhook in front: that
+// is the alias' own, and half of the key.
+
+func aliasFits(alias, key string) bool {
+	return alias == "" || strings.HasPrefix(key, webhookOf(alias)) && webhookOf(alias) != ""
+}
+
+// webhookOf is the webhook that a key begins with, and the slash behind it.
+func webhookOf(key string) string { return key[:strings.IndexByte(key, '/')+1] }
+
+// idOf is the rest of a key.
+func idOf(key string) string { return strings.TrimPrefix(key, webhookOf(key)) }

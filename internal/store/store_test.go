@@ -150,11 +150,11 @@ func removeKeys(t testing.TB, client *redis.Client, namespace string) {
 }
 
 func makeOlder(t *testing.T, client *redis.Client, namespace string, d time.Duration) {
-	for _, key := range keysOf(t, client, namespace+":claim") {
+	for _, key := range append(keysOf(t, client, namespace+":claim"), keysOf(t, client, namespace+":alias")...) {
 		left := client.PTTL(t.Context(), key).Val()
 		require.Positive(t, left, "every record has its time")
 		require.NoError(t, client.PExpire(t.Context(), key, left-d).Err())
-		if client.HExists(t.Context(), key, "u").Val() {
+		if strings.HasPrefix(key, namespace+":claim") && client.HExists(t.Context(), key, "u").Val() {
 			require.NoError(t, client.HIncrBy(t.Context(), key, "u", -d.Milliseconds()).Err())
 		}
 	}
