@@ -21,8 +21,12 @@ type grant struct {
 	doubts  []doubt   // where and from where the former owners may have written
 }
 
-// renamed says that the number of a claimed event belongs to another id.
-func renamed(c event.Claim) bool { return c.AliasOf != "" && c.AliasOf != c.Key }
+// renamed says that a claimed event is the one that its number belongs to, under
+// another id. Two callbacks are two events whatever their numbers: should those not
+// be the events' own after all, nothing that was sent is lost for it.
+func renamed(c event.Claim) bool {
+	return c.AliasOf != "" && c.AliasOf != c.Key && (c.Fetched || c.AliasFetched)
+}
 
 // names are the keys of all claims of a grant.
 func names(c event.Claim) []string {
@@ -40,6 +44,7 @@ func (d *Dispatcher) ask(ctx context.Context, c event.Claim) (grant, error) {
 	if err != nil {
 		return g, err
 	}
+	own.Fetched = c.Fetched
 	g.Claim, g.verdict = own, verdict
 	if verdict != event.Granted && verdict != event.Inherited {
 		return g, nil
@@ -87,8 +92,8 @@ func (g *grant) inherit(c event.Claim, v event.Verdict) {
 }
 
 // identities are those of all records that stand for the event: under its id,
-// under its number, and under the id that the number belongs to, by a version
-// that wrote no numbers.
+// under its number as fetched or called back, whatever it is not itself, and under
+// the id that the number belongs to, by a version that wrote no numbers.
 func (dl *delivery) identities(c event.Claim) [][]event.Header {
 	all := [][]event.Header{dl.identity}
 	if dl.number != nil {

@@ -10,7 +10,9 @@ import (
 )
 
 // oneOf is the event of these tests, in an operation.
-func oneOf(operation, id string) dispatch.Inbound { return numberedAs(of(operation, id), "17") }
+func oneOf(operation, id string) dispatch.Inbound {
+	return fetchedAs(numberedAs(of(operation, id), "17"))
+}
 
 func TestSpooledUnderTwoIDs(t *testing.T) {
 	w := newWorld(t)
@@ -72,7 +74,9 @@ func TestAnOldEventIsLookedForByItsNumber(t *testing.T) {
 func TestAReplayUnderAnotherID(t *testing.T) {
 	w := newWorld(t)
 	r := w.replica(t, t.TempDir(), tracking(new(fakeNumbers)))
-	require.Equal(t, dispatch.Accepted, r.post(t, oneOf("op", "evt-1")))
+	first := oneOf("op", "evt-1")
+	first.Origin = dispatch.Backfill
+	require.Equal(t, dispatch.Accepted, r.post(t, first))
 	for _, origin := range []dispatch.Origin{dispatch.Replay, dispatch.Backfill, dispatch.Callback} {
 		in := oneOf("op", "evt-2")
 		in.Origin = origin

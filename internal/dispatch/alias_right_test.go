@@ -139,7 +139,7 @@ func TestAnyTraceOfTheEventCounts(t *testing.T) {
 				}
 				<-ctx.Done() // a search that is not needed any more ends
 				return 0, false, ctx.Err()
-			}}
+			}, findSince: notSince}
 			d := tracked(t, &s, &p)
 			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 			defer cancel()
@@ -150,4 +150,8 @@ func TestAnyTraceOfTheEventCounts(t *testing.T) {
 			require.Empty(t, p.produced())
 		})
 	}
+}
+
+func notSince(context.Context, event.Place, time.Time, []event.Header) (int64, bool, error) {
+	return 0, false, nil
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kfake"
@@ -14,8 +15,20 @@ import (
 	"awareid-gateway/internal/event"
 )
 
-// one is the event that all of these tests know by its number, under any id.
-func one(id string) dispatch.Inbound { return numberedAs(inbound(id), "17") }
+// one is the event that all of these tests know by its number, under any id. It
+// was called back as evt-1, and fetched under the other ids, of late.
+func one(id string) dispatch.Inbound {
+	in := fetchedAs(numberedAs(inbound(id), "17"))
+	in.Event.Created = time.Now()
+	return in
+}
+
+func fetchedAs(in dispatch.Inbound) dispatch.Inbound {
+	if in.Event.ID != "evt-1" {
+		in.Origin = dispatch.Backfill
+	}
+	return in
+}
 
 // tracked is a dispatcher that knows an event by its number.
 func tracked(t *testing.T, s dispatch.Store, p dispatch.Producer) dispatcher {
@@ -84,6 +97,35 @@ func TestWhatIsAnotherEvent(t *testing.T) {
 	require.Zero(t, d.count(t, "gateway_events_renamed_total"))
 }
 
+// Two callbacks are two events, even under one number: should the platform's
+// numbers not be what they seem, nothing that it sends is lost.
+func TestTwoCallbacksWithOneNumber(t *testing.T) {
+	for backend, open := range stores {
+		t.Run(backend, func(t *testing.T) {
+			c := newClock()
+			cluster := newBroker(t)
+			s, k := open(t, c), newProducer(t, cluster, 1)
+			called := func(d dispatcher, id string) (dispatch.Outcome, error) {
+				return d.Dispatch(t.Context(), numberedAs(inbound(id), "17"))
+			}
+			d := tracked(t, s, k)
+			for _, id := range []string{"evt-1", "evt-2"} {
+				outcome, err := called(d, id)
+				require.NoError(t, err)
+				require.Equal(t, dispatch.Accepted, outcome)
+			}
+			dieWith(t, s, k, numberedAs(inbound("evt-3"), "17"), false)
+			c.pass(afterTheLease)
+			outcome, err := called(d, "evt-3")
+			require.NoError(t, err)
+			require.Equal(t, dispatch.Accepted, outcome, "its heir does not take another's record for its own")
+			dispatchAs(t, d, "evt-4", dispatch.Duplicate)
+			d.close(t)
+			require.Equal(t, 3, stored(cluster, topic))
+		})
+	}
+}
+
 func TestConcurrentPostsUnderManyIDs(t *testing.T) {
 	for backend, open := range stores {
 		t.Run(backend, func(t *testing.T) {
@@ -116,6 +158,10 @@ func TestConcurrentPostsUnderManyIDs(t *testing.T) {
 
 // dieAs leaves the event, under an id, at a point of its journey.
 func dieAs(t *testing.T, s dispatch.Store, k *dispatch.Kafka, id string, writes bool) {
+	dieWith(t, s, k, one(id), writes)
+}
+
+func dieWith(t *testing.T, s dispatch.Store, k *dispatch.Kafka, in dispatch.Inbound, writes bool) {
 	m := &mute{Producer: k, writes: writes, written: make(chan struct{})}
 	d := tracked(t, s, m)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -123,7 +169,7 @@ func dieAs(t *testing.T, s dispatch.Store, k *dispatch.Kafka, id string, writes 
 		<-m.written
 		cancel()
 	}()
-	_, err := d.Dispatch(ctx, one(id))
+	_, err := d.Dispatch(ctx, in)
 	requireCause(t, dispatch.ErrUnknown, err)
 	t.Cleanup(func() {
 		m.bury()
@@ -199,7 +245,8 @@ func TestAfterADefiniteRefusal(t *testing.T) {
 // claimOf is a claim that a process died with.
 func claimOf(in dispatch.Inbound) event.Claim {
 	return event.Claim{
-		Key: in.Event.ClaimKey(webhook), Alias: in.Event.AliasKey(webhook), Token: "dead", Place: event.Place{Topic: topic},
+		Key: in.Event.ClaimKey(webhook), Alias: in.Event.AliasKey(webhook), Fetched: in.Origin == dispatch.Backfill,
+		Token: "dead", Place: event.Place{Topic: topic},
 	}
 }
 

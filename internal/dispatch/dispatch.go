@@ -32,10 +32,12 @@
 // did. Webhook, type and transaction number are therefore an alias, which belongs
 // to the first id that is claimed with it, for as long as a claim is remembered,
 // and is never given up. An attempt produces only while it holds the claim on its
-// event's own id and, where the alias belongs to another id, the claim on that one
-// too. So all attempts at one number meet at one claim, and all that is said above
-// of an id holds of a number: the alias need not change hands for that, nor be
-// asked in one step with a claim.
+// event's own id and, where the alias belongs to another id and one of the two was
+// fetched, the claim on that one too. So what is fetched and what is called back
+// under one number meet at one claim, and all that is said above of an id holds of
+// a number: the alias need not change hands for that, nor be asked in one step with
+// a claim. Two callbacks are two events whatever their numbers, as far as nothing
+// was fetched under those.
 //
 //   - Claim and alias are asked side by side, maybe of two servers. Whichever is
 //     first, an attempt knows both before it produces; if one fails, it does not
@@ -418,9 +420,13 @@ func (d *Dispatcher) quarantineRefused(ctx context.Context, dl *delivery) error 
 	})
 }
 
+// headerOrigin tells subscribers, and whoever restores the store's memory, how an
+// event came.
+const headerOrigin = "gateway-origin"
+
 func (in Inbound) record() Record {
 	h := append(in.Event.Headers(in.WebhookID),
-		event.Header{Key: "gateway-origin", Value: []byte(in.Origin)},
+		event.Header{Key: headerOrigin, Value: []byte(in.Origin)},
 		event.Header{Key: "gateway-received-at", Value: timestamp(in.ReceivedAt)},
 	)
 	if in.Traceparent != "" {

@@ -74,7 +74,7 @@ func (d *Dispatcher) travel(ctx context.Context, dl *delivery) (Outcome, error) 
 	}
 	g, err := d.claim(ctx, event.Claim{
 		Key: dl.claimKey, Token: d.token(), Replica: d.opts.Replica, Place: place, FromOffset: from,
-		Queue: d.queueToAsk(dl), Alias: dl.alias(),
+		Queue: d.queueToAsk(dl), Alias: dl.alias(), Fetched: dl.fetched(),
 	}, !dl.spooled)
 	if err != nil {
 		return "", err

@@ -213,7 +213,8 @@ func (r *restore) readPlace(ctx context.Context, at event.Place, since, until ti
 			alias = ""
 		}
 		batch = append(batch, event.Delivery{
-			Key: key, Token: restorer, Read: true, Offset: p.Offset, Place: at, Keep: min(keep, r.terms.Keep), Alias: alias,
+			Key: key, Token: restorer, Read: true, Offset: p.Offset, Place: at, Keep: min(keep, r.terms.Keep),
+			Alias: alias, Fetched: headerOf(p.Headers, headerOrigin) == string(Backfill),
 		})
 		if len(batch) < restoreBatch {
 			return nil

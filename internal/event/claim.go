@@ -32,6 +32,10 @@ type Claim struct {
 	Memory  string // id of the store's memory that answered, see Memory; "": it forgets nothing
 	Alias   string // another name of the event, of the same webhook: see Event.AliasKey; "": none
 	AliasOf string // key of the event that the alias belongs to, the first one that was claimed with it
+	// Fetched says that the event was fetched from the platform, and not called
+	// back: the claimer's word, which the record does not keep. AliasFetched says
+	// so of the one that the alias belongs to.
+	Fetched, AliasFetched bool
 
 	Place
 	FromOffset int64     // the record cannot lie before this offset
@@ -54,8 +58,9 @@ type Delivery struct {
 	Place
 	Keep time.Duration // how long it is remembered at least
 	// Read: Kafka was read, so it is there whoever holds the claim.
-	Read  bool
-	Alias string // belongs to this event from now on, whoever had it; "": leave aliases alone
+	Read    bool
+	Alias   string // belongs to this event from now on, whoever had it; "": leave aliases alone
+	Fetched bool   // as in Claim
 }
 
 // Verdict is the store's answer to a claim.

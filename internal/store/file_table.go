@@ -56,7 +56,9 @@ func (t *table) claim(c event.Claim, terms event.Terms) (claimAnswer, error) {
 	answer, err := t.claimKey(c, terms)
 	if err == nil && c.Alias != "" {
 		answer.claim.Alias = c.Alias
-		answer.claim.AliasOf, err = t.alias(c.Alias, c.Key, terms.Keep, false)
+		var owner string
+		owner, err = t.alias(c.Alias, ownerOf(c.Key, c.Fetched), terms.Keep, false)
+		answer.claim.AliasOf, answer.claim.AliasFetched = ownedBy(c.Alias, owner)
 	}
 	return answer, err
 }
@@ -110,7 +112,7 @@ func (t *table) confirm(done []event.Delivery) ([]bool, error) {
 	for i, d := range done {
 		r, err := t.load(d.Key)
 		if err == nil && d.Alias != "" {
-			_, err = t.alias(d.Alias, d.Key, d.Keep, true)
+			_, err = t.alias(d.Alias, ownerOf(d.Key, d.Fetched), d.Keep, true)
 		}
 		if err != nil {
 			return nil, err
@@ -132,9 +134,9 @@ func (t *table) confirm(done []event.Delivery) ([]bool, error) {
 // aliasKey cannot be a claim's key: no webhook's id begins so.
 func aliasKey(alias string) string { return "alias " + alias }
 
-// alias returns the key of the event that an alias belongs to: key where nobody
-// has it yet, or where key takes it.
-func (t *table) alias(alias, key string, keep time.Duration, take bool) (owner string, err error) {
+// alias returns the owner of an alias: the asker where nobody has it yet, or where
+// the asker takes it.
+func (t *table) alias(alias, asker string, keep time.Duration, take bool) (owner string, err error) {
 	r, err := t.load(aliasKey(alias))
 	if err != nil {
 		return "", err
@@ -144,10 +146,10 @@ func (t *table) alias(alias, key string, keep time.Duration, take bool) (owner s
 	}
 	was := r.Expires
 	if r.AliasOf == "" || take {
-		r.AliasOf = idOf(key)
+		r.AliasOf = asker
 	}
 	r.keep(keep, t.now)
-	return webhookOf(alias) + r.AliasOf, t.save(aliasKey(alias), r, was)
+	return r.AliasOf, t.save(aliasKey(alias), r, was)
 }
 
 // load returns nil where there is no record, or one whose time is over.

@@ -19,7 +19,7 @@ type record struct {
 	Offset     int64       `json:"x,omitempty"`
 	LeaseUntil int64       `json:"u,omitempty"`
 	Inherited  bool        `json:"v,omitempty"` // by the present owner
-	AliasOf    string      `json:"a,omitempty"` // of an alias, which has nothing else but its time: the id of its event
+	AliasOf    string      `json:"a,omitempty"` // of an alias, which has nothing else but its time: see ownerOf
 	Expires    int64       `json:"e"`           // when the record is forgotten
 }
 

@@ -191,7 +191,7 @@ func (r *Redis) Confirm(ctx context.Context, done []event.Delivery) ([]bool, err
 	for i, d := range done {
 		runs[i] = run{key: r.prefix + d.Key, args: []any{d.Token, d.Keep.Milliseconds(), d.Topic, d.Partition, d.Offset, d.Read}}
 		if d.Alias != "" {
-			runs = append(runs, r.aliasRun(d.Alias, d.Key, d.Keep, true))
+			runs = append(runs, r.aliasRun(d.Alias, d.Key, d.Fetched, d.Keep, true))
 		}
 	}
 	oks := make([]bool, len(done))
@@ -233,7 +233,7 @@ func (r *Redis) claimAll(ctx context.Context, calls []claimCall) ([]claimAnswer,
 			runs[i].beside = r.queues + call.claim.Queue
 		}
 		if c := call.claim; c.Alias != "" {
-			runs, aliased = append(runs, r.aliasRun(c.Alias, c.Key, call.terms.Keep, false)), append(aliased, i)
+			runs, aliased = append(runs, r.aliasRun(c.Alias, c.Key, c.Fetched, call.terms.Keep, false)), append(aliased, i)
 		}
 	}
 	// The mark is read behind the claims: what was lost before them shows.

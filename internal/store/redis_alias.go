@@ -8,8 +8,8 @@ import (
 
 // aliasRun asks whose an alias is, on behalf of the event with a key, which gets
 // it if nobody has it, or in any case if it takes it.
-func (r *Redis) aliasRun(alias, key string, keep time.Duration, take bool) run {
-	return run{script: aliasScript, key: r.aliases + alias, args: []any{idOf(key), keep.Milliseconds(), take}}
+func (r *Redis) aliasRun(alias, key string, fetched bool, keep time.Duration, take bool) run {
+	return run{script: aliasScript, key: r.aliases + alias, args: []any{ownerOf(key, fetched), keep.Milliseconds(), take}}
 }
 
 // readAlias reads the answer of aliasScript. A claim whose alias could not be
@@ -18,6 +18,7 @@ func (a *claimAnswer) readAlias(alias string, cmd *redis.Cmd) {
 	if a.err != nil {
 		return
 	}
-	id, err := cmd.Text()
-	a.claim.Alias, a.claim.AliasOf, a.err = alias, webhookOf(alias)+id, err
+	owner, err := cmd.Text()
+	a.claim.Alias, a.err = alias, err
+	a.claim.AliasOf, a.claim.AliasFetched = ownedBy(alias, owner)
 }

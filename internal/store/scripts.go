@@ -105,8 +105,8 @@ end
 return 1
 `)
 
-// aliasScript answers the id of the event that an alias, a string, belongs to:
-// that of the caller where nobody has it yet, or where the caller takes it.
+// aliasScript answers the owner of an alias, a string: the caller where nobody has
+// it yet, or where the caller takes it. See ownerOf.
 var aliasScript = redis.NewScript(`
 local key, id, kept, take = KEYS[1], ARGV[1], tonumber(ARGV[2]), ARGV[3]
 local owner, left = redis.call('GET', key), redis.call('PTTL', key)

@@ -96,3 +96,20 @@ func webhookOf(key string) string { return key[:strings.IndexByte(key, '/')+1] }
 
 // idOf is the rest of a key.
 func idOf(key string) string { return strings.TrimPrefix(key, webhookOf(key)) }
+
+// ownerOf is an alias' owner as it is kept: the rest of its key, behind a letter
+// that says where the event came from.
+func ownerOf(key string, fetched bool) string {
+	if fetched {
+		return "f" + idOf(key)
+	}
+	return "c" + idOf(key)
+}
+
+// ownedBy takes it apart again.
+func ownedBy(alias, owner string) (key string, fetched bool) {
+	if owner == "" {
+		return "", false
+	}
+	return webhookOf(alias) + owner[1:], owner[0] == 'f'
+}
