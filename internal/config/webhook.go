@@ -14,6 +14,7 @@ type Webhook struct {
 	Name            string // last segment of its path; "" for the single webhook
 	ID              string // as the platform gave it
 	Secrets         []WebhookSecret
+	SecretsFile     string // where the secrets came from, if from a file; it may change
 	AuthHeaderKey   string // with AuthHeaderValue; "" for none
 	AuthHeaderValue Secret
 }
@@ -96,6 +97,7 @@ func readWebhook(vars map[string]string, numbered bool, n int, bad problems) Web
 		Name:            raw.Name,
 		ID:              raw.ID,
 		Secrets:         secrets,
+		SecretsFile:     vars[webhookVariable(numbered, n, "SECRETS")+fileSuffix],
 		AuthHeaderKey:   raw.AuthHeaderKey,
 		AuthHeaderValue: raw.AuthHeaderValue,
 	}
