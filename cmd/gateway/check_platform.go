@@ -29,7 +29,7 @@ func checkPlatform(ctx context.Context, cfg config.Config, r *report) {
 	}
 	defer client.Close()
 	for _, w := range cfg.Webhooks {
-		hook, err := wholeWebhook(ctx, client, w.ID)
+		hook, err := wholePlatform{client}.Webhook(ctx, w.ID)
 		if err != nil {
 			r.fail("platform", fmt.Errorf("webhook %s: %w", w.ID, err))
 			continue
@@ -44,22 +44,6 @@ func checkPlatform(ctx context.Context, cfg config.Config, r *report) {
 			r.ok("platform", fmt.Sprintf("webhook %s is registered as it is configured", w.ID))
 		}
 	}
-}
-
-// wholeWebhook takes the URL from the list, where the platform does not tell it of
-// the one: the reference's sample of that has none.
-func wholeWebhook(ctx context.Context, client *awareid.Client, id string) (awareid.Webhook, error) {
-	hook, err := client.Webhook(ctx, id)
-	if err != nil || hook.URL != "" {
-		return hook, err
-	}
-	all, err := client.Webhooks(ctx)
-	for _, h := range all {
-		if h.ID == id {
-			hook.URL = h.URL
-		}
-	}
-	return hook, err
 }
 
 // comparison is of one webhook.

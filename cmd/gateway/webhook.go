@@ -35,6 +35,25 @@ func openPlatform(io streams) (*awareid.Client, error) {
 	return newPlatform(platform, 0, nil)
 }
 
+// wholePlatform tells the URL of a webhook from the list too: the reference's sample
+// of the one webhook has none, and an update that leaves it out might reset it.
+type wholePlatform struct{ *awareid.Client }
+
+// Webhook is as that of the client.
+func (p wholePlatform) Webhook(ctx context.Context, id string) (awareid.Webhook, error) {
+	hook, err := p.Client.Webhook(ctx, id)
+	if err != nil || hook.URL != "" {
+		return hook, err
+	}
+	all, err := p.Webhooks(ctx)
+	for _, h := range all {
+		if h.ID == id {
+			hook.URL = h.URL
+		}
+	}
+	return hook, err
+}
+
 type webhookListCmd struct {
 	JSON bool `name:"json" help:"Print a JSON line for each registration."`
 }
@@ -86,7 +105,7 @@ func (c *webhookGetCmd) Run(ctx context.Context, io streams) error {
 		return err
 	}
 	defer client.Close()
-	hook, err := client.Webhook(ctx, c.ID)
+	hook, err := wholePlatform{client}.Webhook(ctx, c.ID)
 	if err != nil {
 		return err
 	}

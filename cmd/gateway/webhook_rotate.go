@@ -120,7 +120,7 @@ func pickWebhook(all []config.Webhook, name string) (int, error) {
 
 func (c *webhookRotateCmd) rotator(ctx context.Context, r rotation, io streams) (*secrets.Rotator, error) {
 	rotator := &secrets.Rotator{
-		Platform: r.client, Webhook: r.hook.ID, Known: r.hook.Secrets, KeepOld: c.KeepOld,
+		Platform: wholePlatform{r.client}, Webhook: r.hook.ID, Known: r.hook.Secrets, KeepOld: c.KeepOld,
 		Progress: func(step string) { fmt.Fprintln(io.err, "gateway:", step) },
 	}
 	if r.redis != nil {

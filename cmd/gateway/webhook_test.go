@@ -56,6 +56,7 @@ func TestWebhookFromRegisterToDelete(t *testing.T) {
 	require.Equal(t, exitOK, get.code, get.err)
 	require.Regexp(t, `(?m)^secret       \[set\]$`, get.out)
 	require.Regexp(t, `(?m)^events       all 24$`, get.out)
+	require.Regexp(t, `(?m)^url          `+publicURL+`$`, get.out)
 	shown := runToEnd(t, p.environ(), "webhook", "get", id, "--show-secret", "--json")
 	var object map[string]any
 	require.NoError(t, json.Unmarshal([]byte(shown.out), &object))

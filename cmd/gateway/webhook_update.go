@@ -42,7 +42,7 @@ func (c *webhookUpdateCmd) Run(ctx context.Context, io streams) error {
 		return err
 	}
 	defer client.Close()
-	current, err := client.Webhook(ctx, c.ID)
+	current, err := wholePlatform{client}.Webhook(ctx, c.ID)
 	if err != nil {
 		return err
 	}
