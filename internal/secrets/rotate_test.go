@@ -118,7 +118,12 @@ func TestRotateThatCannotTell(t *testing.T) {
 					redis.set(func(f *fakeRedis) { f.mute = true })
 				}
 				if back {
-					time.AfterFunc(20*time.Second, func() { redis.set(func(f *fakeRedis) { f.mute = false }) })
+					time.AfterFunc(20*time.Second, func() {
+						if !redis.marked() {
+							t.Error("the mark is not kept up, and nobody is held any more")
+						}
+						redis.set(func(f *fakeRedis) { f.mute = false })
+					})
 				}
 				got, err := newRotator(p, redis, "a").Rotate(ctx)
 				require.Equal(t, secretOf("n"), got.Secrets[0].Value)
