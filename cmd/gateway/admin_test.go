@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"awareid-gateway/internal/simulator"
+	"awareid-gateway/internal/verify"
 )
 
 // TestAdmin has the names that dashboards and alerts are built on.
@@ -36,7 +37,7 @@ func TestAdmin(t *testing.T) {
 		`gateway_http_answers_total{code="401"} 1`,
 		`gateway_refusals_total{cause="signature"} 1`,
 		`gateway_signature_scheme{encoding="hex",form="base64",hash="sha256",header="X-Aware-Signature",` + hook + `} 1`,
-		`gateway_secret_used_total{secret="0",` + hook + `} 3`,
+		`gateway_secret_used_total{key="` + verify.Secret{Value: s.hook.Secret}.ID() + `",secret="0",` + hook + `} 3`,
 		`gateway_request_seconds_count{outcome="accepted"} 1`,
 		`gateway_body_bytes 0`,
 		`gateway_build_info{version="dev"} 1`,

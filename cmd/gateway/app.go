@@ -29,9 +29,12 @@ type app struct {
 	spool      *spool.Log // nil: there is none
 	kafka      *dispatch.Kafka
 	dispatcher *dispatch.Dispatcher
+	sealer     *dispatch.Sealer
 	public     *server.Server
 	admin      *server.Admin
 	stopTrying func() // to start Kafka; nil: it has started
+
+	stopWatching func() // secrets; nil: not begun
 }
 
 // open connects to the store and to Kafka and puts the gateway together. What
@@ -65,6 +68,7 @@ func open(ctx context.Context, cfg config.Config, log *slog.Logger) (a *app, err
 	if a.public, err = newPublic(cfg, a.dispatcher, log, registry); err != nil {
 		return a, err
 	}
+	a.stopWatching = watchSecrets(ctx, a, registry)
 	a.admin = server.NewAdmin(server.AdminOptions{
 		Token: cfg.AdminToken.Reveal(), Hosts: cfg.AdminHosts, Gatherer: registry, Log: log,
 		Checks: a.checks(),
@@ -133,6 +137,9 @@ func (a *app) close(ctx context.Context) error {
 	var errs []error
 	if a.stopTrying != nil {
 		a.stopTrying()
+	}
+	if a.stopWatching != nil {
+		a.stopWatching()
 	}
 	if a.dispatcher != nil {
 		errs = append(errs, a.dispatcher.Close(ctx))

@@ -25,7 +25,7 @@ type checkCmd struct {
 
 // Help says what is contacted.
 func (checkCmd) Help() string {
-	return "Reads the same variables as serve, contacts Redis and Kafka, changes nothing, and prints a line for each finding: ok, warn or FAIL. The exit code is 1 if anything failed, 2 if the configuration is wrong."
+	return "Reads the same variables as serve, contacts Redis, Kafka and, where AWAREID_BASE_URL is set, the platform, changes nothing, and prints a line for each finding: ok, warn or FAIL. The exit code is 1 if anything failed, 2 if the configuration is wrong."
 }
 
 // report collects findings and prints them as they come.
@@ -70,6 +70,7 @@ func (c *checkCmd) Run(ctx context.Context, io streams) error {
 	checkSpool(cfg, r)
 	checkStore(ctx, cfg, r)
 	checkKafka(ctx, cfg, r)
+	checkPlatform(ctx, cfg, r)
 	if r.failed {
 		return errCheck
 	}

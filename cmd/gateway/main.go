@@ -39,6 +39,7 @@ type commands struct {
 	Send       sendCmd       `cmd:"" help:"Sign, encrypt and post one sample event."`
 	Simulate   simulateCmd   `cmd:"" help:"Stand in for AwareID: token, registration, event data, callbacks."`
 	Inspect    inspectCmd    `cmd:"" help:"Find out from one captured request how the platform signs and encrypts."`
+	Webhook    webhookCmd    `cmd:"" help:"Register webhooks on the platform, and rotate their secrets."`
 	Quarantine quarantineCmd `cmd:"" help:"List, show and replay what is in quarantine."`
 	Reconcile  reconcileCmd  `cmd:"" help:"Compare what the platform knows with the events in Kafka."`
 	Version    versionCmd    `cmd:"" help:"Print the version."`

@@ -82,7 +82,7 @@ func TestSecondSignal(t *testing.T) {
 
 func TestHelp(t *testing.T) {
 	t.Parallel()
-	for _, command := range []string{"", "serve", "dev", "check", "send", "simulate", "inspect", "version"} {
+	for _, command := range []string{"", "serve", "dev", "check", "send", "simulate", "inspect", "webhook", "webhook rotate", "version"} {
 		t.Run(command, func(t *testing.T) {
 			t.Parallel()
 			r := runProcess(t, nil, append(strings.Fields(command), "--help")...)
@@ -93,7 +93,7 @@ func TestHelp(t *testing.T) {
 		})
 	}
 	all := runProcess(t, nil, "--help").out
-	for _, command := range []string{"serve", "dev", "check", "send", "simulate", "inspect", "version"} {
+	for _, command := range []string{"serve", "dev", "check", "send", "simulate", "inspect", "webhook", "version"} {
 		require.Regexp(t, `(?m)^  `+command+` `, all)
 	}
 	variables := runProcess(t, nil, "serve", "--help").out

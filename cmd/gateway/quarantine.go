@@ -224,8 +224,9 @@ func yesNo(b bool) string {
 }
 
 // printable keeps a forged record from writing to the terminal what it likes.
-func printable(s string) string {
-	const most = 64
+func printable(s string) string { return printableUpTo(s, 64) }
+
+func printableUpTo(s string, most int) string {
 	for _, b := range []byte(s) {
 		if b <= ' ' || b > '~' || len(s) > most {
 			return strconv.QuoteToASCII(s[:min(len(s), most)])

@@ -88,8 +88,8 @@ func routes(cfg config.Config) dispatch.Routes {
 }
 
 func newDispatcher(a *app, reg prometheus.Registerer) (*dispatch.Dispatcher, error) {
-	sealer, err := newSealer(a.cfg)
-	if err != nil {
+	var err error
+	if a.sealer, err = newSealer(a.cfg); err != nil {
 		return nil, err
 	}
 	// The file is for one replica, and forgets nothing.
@@ -100,7 +100,7 @@ func newDispatcher(a *app, reg prometheus.Registerer) (*dispatch.Dispatcher, err
 		roster = nil // without a spool there is nothing to wait for
 	}
 	return dispatch.New(a.store, a.kafka, dispatch.Options{
-		Routes: routes(a.cfg), Sealer: sealer, ProduceTimeout: a.cfg.KafkaProduceTimeout,
+		Routes: routes(a.cfg), Sealer: a.sealer, ProduceTimeout: a.cfg.KafkaProduceTimeout,
 		Terms: event.Terms{
 			Lease: a.cfg.DedupLease, TakeoverWait: a.cfg.KafkaProduceTimeout, Keep: a.cfg.DedupTTL + keepMargin,
 		},
@@ -126,9 +126,7 @@ func newSealer(cfg config.Config) (*dispatch.Sealer, error) {
 	}
 	secrets := make(map[string][][]byte, len(cfg.Webhooks))
 	for _, w := range cfg.Webhooks {
-		for _, s := range w.Secrets {
-			secrets[w.ID] = append(secrets[w.ID], []byte(s.Value.Reveal()))
-		}
+		secrets[w.ID] = secretBytes(w.Secrets)
 	}
 	return dispatch.NewSealer(key, secrets)
 }
@@ -160,10 +158,9 @@ func newWebhooks(cfg config.Config) ([]server.Webhook, error) {
 	}
 	webhooks := make([]server.Webhook, len(cfg.Webhooks))
 	for i, w := range cfg.Webhooks {
-		secrets, values := make([]verify.Secret, len(w.Secrets)), make([]string, len(w.Secrets))
-		for j, s := range w.Secrets {
-			values[j] = s.Value.Reveal()
-			secrets[j] = verify.Secret{Value: values[j], NotAfter: s.NotAfter}
+		secrets, values := verifySecrets(w.Secrets), make([]string, len(w.Secrets))
+		for j, s := range secrets {
+			values[j] = s.Value
 		}
 		opener, err := decrypt.New(decrypt.Options{Secrets: values, PrivateKey: private})
 		if err != nil {

@@ -14,6 +14,7 @@ type Webhook struct {
 	Name            string // last segment of its path; "" for the single webhook
 	ID              string // as the platform gave it
 	Secrets         []WebhookSecret
+	SecretsFile     string // where the secrets came from, if from a file; it may change
 	AuthHeaderKey   string // with AuthHeaderValue; "" for none
 	AuthHeaderValue Secret
 }
@@ -29,7 +30,7 @@ type WebhookSecret struct {
 type webhookVars struct {
 	Name            string `env:"-" numbered:"NAME,required" desc:"Last part of the webhook's path /webhooks/awareid/{name}, 1 to 64 of a-z, 0-9, _ and -"`
 	ID              string `env:"AWAREID_WEBHOOK_ID,required" numbered:"ID,required" desc:"Webhook id that the registration answered, 1 to 64 letters, digits, _ and -"`
-	Secrets         Secret `env:"AWAREID_WEBHOOK_SECRETS,required" numbered:"SECRETS,required" desc:"Signing secrets, comma separated, the current one first; an end may follow each, such as @2026-12-31T00:00Z"`
+	Secrets         Secret `env:"AWAREID_WEBHOOK_SECRETS,required" numbered:"SECRETS,required" desc:"Signing secrets, comma separated, the current one first; an end may follow each, such as @2026-12-31T00:00Z; a file of them is read again every second"`
 	AuthHeaderKey   string `env:"AWAREID_AUTH_HEADER_KEY" numbered:"AUTH_HEADER_KEY" desc:"Name of the header that every callback must carry (authHeaderKey of the registration)"`
 	AuthHeaderValue Secret `env:"AWAREID_AUTH_HEADER_VALUE" numbered:"AUTH_HEADER_VALUE" desc:"Value of that header (authHeaderValue of the registration)"`
 }
@@ -96,6 +97,7 @@ func readWebhook(vars map[string]string, numbered bool, n int, bad problems) Web
 		Name:            raw.Name,
 		ID:              raw.ID,
 		Secrets:         secrets,
+		SecretsFile:     vars[webhookVariable(numbered, n, "SECRETS")+fileSuffix],
 		AuthHeaderKey:   raw.AuthHeaderKey,
 		AuthHeaderValue: raw.AuthHeaderValue,
 	}

@@ -66,11 +66,15 @@ func New(o Options) (*Opener, error) {
 			return nil, err
 		}
 	}
-	opener := &Opener{private: o.PrivateKey}
-	for _, secret := range o.Secrets {
-		opener.keys = append(opener.keys, newKey(secretKey(secret)))
-	}
-	return opener, nil
+	return &Opener{private: o.PrivateKey, keys: newKeys(o.Secrets)}, nil
+}
+
+// With returns an Opener with other secrets and the same private key. o stays as
+// it is.
+func (o *Opener) With(secrets []string) *Opener {
+	next := &Opener{private: o.private, keys: newKeys(secrets)}
+	next.wrap.Store(o.wrap.Load())
+	return next
 }
 
 // Open returns what body holds. A JSON object other than an envelope comes

@@ -21,6 +21,14 @@ type key struct {
 	gcm16 cipher.AEAD
 }
 
+func newKeys(secrets []string) []*key {
+	keys := make([]*key, len(secrets))
+	for i, secret := range secrets {
+		keys[i] = newKey(secretKey(secret))
+	}
+	return keys
+}
+
 // newKey returns nil where b has no AES key's length.
 func newKey(b []byte) *key {
 	block, err := aes.NewCipher(b)

@@ -12,6 +12,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"awareid-gateway/internal/event"
@@ -90,7 +91,10 @@ func suspectIdentity(webhookID, digest string) []event.Header {
 // the value of each header before it, in their order, and then the record's
 // value, each led by its length in 8 bytes, big endian.
 type Sealer struct {
-	aead cipher.AEAD         // nil: the body stays as it came
+	aead cipher.AEAD // nil: the body stays as it came
+	key  []byte      // QUARANTINE_KEY; nil: none
+
+	mu   sync.RWMutex
 	macs map[string][][]byte // MAC keys of each webhook, the one to seal with first
 }
 
@@ -110,7 +114,7 @@ const keyBytes = 32
 // QUARANTINE_KEY was set. Its error says that the key has another length, and
 // nothing of its bytes.
 func NewSealer(key []byte, secrets map[string][][]byte) (*Sealer, error) {
-	s := &Sealer{macs: make(map[string][][]byte, len(secrets))}
+	s := &Sealer{key: key, macs: make(map[string][][]byte, len(secrets))}
 	if key != nil {
 		if len(key) != keyBytes {
 			return nil, fmt.Errorf("quarantine key: has %d bytes, wants %d", len(key), keyBytes)
@@ -124,18 +128,36 @@ func NewSealer(key []byte, secrets map[string][][]byte) (*Sealer, error) {
 		}
 	}
 	for id, all := range secrets {
-		if key != nil {
-			all = slices.Insert(slices.Clone(all), 0, key)
-		}
-		for _, secret := range all {
-			mac, err := hkdf.Key(sha256.New, secret, nil, macInfo+id, sha256.Size)
-			if err != nil {
-				return nil, fmt.Errorf("derive the quarantine MAC key: %w", err)
-			}
-			s.macs[id] = append(s.macs[id], mac)
+		if err := s.SetSecrets(id, all); err != nil {
+			return nil, err
 		}
 	}
 	return s, nil
+}
+
+// SetSecrets puts other secrets of a webhook in place of those it had, in the
+// order of NewSealer. Where it fails, they stay.
+func (s *Sealer) SetSecrets(webhookID string, secrets [][]byte) error {
+	if s.key != nil {
+		secrets = slices.Insert(slices.Clone(secrets), 0, s.key)
+	}
+	macs := make([][]byte, len(secrets))
+	for i, secret := range secrets {
+		var err error
+		if macs[i], err = hkdf.Key(sha256.New, secret, nil, macInfo+webhookID, sha256.Size); err != nil {
+			return fmt.Errorf("derive the quarantine MAC key: %w", err)
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.macs[webhookID] = macs
+	return nil
+}
+
+func (s *Sealer) keysOf(webhookID string) [][]byte {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.macs[webhookID]
 }
 
 // sealedForm names the encryption of a sealed value: a nonce of 12 bytes, the
@@ -153,7 +175,7 @@ const (
 )
 
 func (s *Sealer) seal(suspect Suspect, digest string) (Record, error) {
-	keys := s.macs[suspect.WebhookID]
+	keys := s.keysOf(suspect.WebhookID)
 	if len(keys) == 0 {
 		return Record{}, fmt.Errorf("no quarantine key for webhook %s", suspect.WebhookID)
 	}

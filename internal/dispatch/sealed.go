@@ -85,7 +85,7 @@ func (s *Sealer) genuine(r Sealed) bool {
 	if last < 0 || r.Headers[last].Key != headerMAC {
 		return false
 	}
-	for _, key := range s.macs[r.Webhook()] {
+	for _, key := range s.keysOf(r.Webhook()) {
 		if hmac.Equal(sign(key, r.Headers[:last], r.Value), r.Headers[last].Value) {
 			return true
 		}

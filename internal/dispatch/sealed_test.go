@@ -157,3 +157,20 @@ func FuzzOpen(f *testing.F) {
 		}
 	})
 }
+
+func TestSecretsOfASealerAtWorkAreReplaced(t *testing.T) {
+	s := sealer(t, nil, "a")
+	before := sealWith(t, s)
+	require.NoError(t, s.SetSecrets(webhook, [][]byte{[]byte("b"), []byte("a")}))
+	_, err := s.Open(before)
+	require.NoError(t, err)
+	after := sealWith(t, s)
+	_, err = sealer(t, nil, "b").Open(after)
+	require.NoError(t, err, "the first secret seals")
+	_, err = sealer(t, nil, "a").Open(after)
+	require.ErrorIs(t, err, dispatch.ErrForged)
+
+	require.NoError(t, s.SetSecrets(webhook, [][]byte{[]byte("b")}))
+	_, err = s.Open(before)
+	require.ErrorIs(t, err, dispatch.ErrForged)
+}

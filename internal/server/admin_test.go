@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"awareid-gateway/internal/server"
+	"awareid-gateway/internal/verify"
 )
 
 const token = "canary-admin-token"
@@ -141,7 +142,7 @@ func TestMetricsOfATraffic(t *testing.T) {
 		`gateway_events_total{family="enrollment",outcome="accepted",webhook="` + webhookID + `"} 1`,
 		`gateway_events_total{family="enrollment",outcome="duplicate",webhook="` + webhookID + `"} 2`,
 		`gateway_quarantined_total{reason="malformed",webhook="` + webhookID + `"} 1`,
-		`gateway_secret_used_total{secret="0",webhook="` + webhookID + `"} 4`,
+		`gateway_secret_used_total{key="` + verify.Secret{Value: secret}.ID() + `",secret="0",webhook="` + webhookID + `"} 4`,
 		`gateway_signature_scheme{encoding="hex",form="base64",hash="sha256",header="X-Aware-Signature",webhook="` + webhookID + `"} 1`,
 		`gateway_request_seconds_count{outcome="accepted"} 1`,
 		"gateway_connections 0", "gateway_body_bytes 0",

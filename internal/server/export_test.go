@@ -27,3 +27,9 @@ func ReadBody(r io.Reader, announced, limit int, budgetBytes int64) (body []byte
 	body, err = readBody(r, announced, limit, b)
 	return body, b.used.Load(), err
 }
+
+// The bounds of what is held.
+const (
+	MaxHeld           = maxHeld
+	MaxHeldPerAddress = maxHeldPerAddress
+)

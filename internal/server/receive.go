@@ -157,13 +157,14 @@ func (s *Server) receive(c *fiber.Ctx) error {
 			release()
 		}
 	}()
+	read := time.Now()
 	opened, err := s.authenticate(c, h, body)
 	if refused := (*problem)(nil); errors.As(err, &refused) {
 		return refused
 	}
 	e, reason := s.read(opened, err, received)
 	ours = false
-	ctx, cancel := context.WithTimeout(context.Background(), s.opts.Limits.RequestTimeout)
+	ctx, cancel := context.WithDeadline(context.Background(), read.Add(s.opts.Limits.RequestTimeout))
 	defer cancel()
 	if reason != "" {
 		return s.quarantine(ctx, c, h, dispatch.Suspect{
@@ -186,34 +187,32 @@ func (s *Server) body(c *fiber.Ctx) ([]byte, error) {
 	return readBody(stream, announced, s.opts.Limits.MaxBodyBytes, &s.bodies)
 }
 
-// authenticate decides whether the request is authentic, and opens it. Its
-// error is a *problem where it is not; then nothing more happens with the
-// request. Another error says that an authentic body cannot be opened.
-func (s *Server) authenticate(c *fiber.Ctx, h *hook, body []byte) (decrypt.Opened, error) {
+// judgeBody is authenticate with the keys that are given.
+func (s *Server) judgeBody(c *fiber.Ctx, h *hook, k *keys, body []byte) (decrypt.Opened, error) {
 	headers := c.Request().Header.All()
-	if h.verifier.Authorize(headers) != nil {
+	if k.verifier.Authorize(headers) != nil {
 		return decrypt.Opened{}, errAuth
 	}
 	if h.Covers == CoversBody {
-		match, err := h.verifier.Verify(headers, body)
+		match, err := k.verifier.Verify(headers, body)
 		if err != nil {
 			return decrypt.Opened{}, unsigned(err)
 		}
-		if err := s.admit(h, match.Secret); err != nil {
+		if err := s.admit(h, k, match.Secret); err != nil {
 			return decrypt.Opened{}, err
 		}
-		return h.Opener.Open(body, match.Secret)
+		return k.opener.Open(body, match.Secret)
 	}
-	opened, err := h.Opener.OpenAuthenticated(body, h.usable(s.opts.Now()))
+	opened, err := k.opener.OpenAuthenticated(body, k.usable(s.opts.Now()))
 	if err != nil {
 		return decrypt.Opened{}, errSignature
 	}
 	if h.Covers == CoversPlaintext {
-		if _, err := h.verifier.Verify(headers, opened.Plaintext); err != nil {
+		if _, err := k.verifier.Verify(headers, opened.Plaintext); err != nil {
 			return decrypt.Opened{}, unsigned(err)
 		}
 	}
-	return opened, s.admit(h, opened.Secret)
+	return opened, s.admit(h, k, opened.Secret)
 }
 
 func unsigned(err error) error {
@@ -225,20 +224,18 @@ func unsigned(err error) error {
 
 // admit counts an authentic request against the webhook's quota, which forged
 // ones cannot use up.
-func (s *Server) admit(h *hook, secret int) error {
-	s.metrics.secrets.WithLabelValues(h.ID, strconv.Itoa(secret)).Inc()
+func (s *Server) admit(h *hook, k *keys, secret int) error {
+	id := k.ids[secret]
+	s.metrics.secrets.WithLabelValues(h.ID, strconv.Itoa(secret), id).Inc()
+	if _, met := h.met.Load(id); !met {
+		if _, met = h.met.LoadOrStore(id, true); !met {
+			s.opts.Log.Info("the first callback under this secret since the start", "webhook", h.ID, "secret", secret, "key", id)
+		}
+	}
 	if h.quota != nil && !h.quota.AllowN(s.opts.Now(), 1) {
 		return errQuota
 	}
 	return nil
-}
-
-// usable tells the secrets that still authenticate.
-func (h *hook) usable(now time.Time) func(int) bool {
-	return func(i int) bool {
-		end := h.Secrets[i].NotAfter
-		return end.IsZero() || now.Before(end)
-	}
 }
 
 // MaxAhead is how far the platform's clock may be ahead of ours.

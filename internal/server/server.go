@@ -16,6 +16,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/gofiber/fiber/v2"
@@ -43,9 +44,9 @@ const (
 
 // Webhook is one webhook that is registered on the platform.
 type Webhook struct {
-	Name    string // path segment; "" for the one webhook
-	ID      string // the platform's id
-	Secrets []verify.Secret
+	Name    string          // path segment; "" for the one webhook
+	ID      string          // the platform's id
+	Secrets []verify.Secret // at the start; see Server.SetSecrets
 	verify.Form
 	SignatureHeader string // "auto": any
 	AuthHeaderKey   string
@@ -96,8 +97,10 @@ type Server struct {
 // hook is a Webhook at work.
 type hook struct {
 	Webhook
-	verifier *verify.Verifier
-	quota    *rate.Limiter // nil: none
+	keys    atomic.Pointer[keys] // in force; those of Webhook are where it began
+	waiting waiting
+	quota   *rate.Limiter // nil: none
+	met     sync.Map      // ids of secrets under which a callback came
 }
 
 // New returns a server that does not listen yet. Its errors name what is wrong
@@ -118,7 +121,8 @@ func New(opts Options) (*Server, error) {
 	s.listener.proxySeen = s.warnOfProxy
 	s.metrics = newMetrics(opts.Metrics,
 		func() float64 { return float64(s.listener.connections()) },
-		func() float64 { return float64(s.bodies.used.Load()) })
+		func() float64 { return float64(s.bodies.used.Load()) },
+		func() float64 { return float64(s.held()) })
 	var err error
 	if s.rates, err = newRates(l.RequestsPerAddress); err != nil {
 		return nil, fmt.Errorf("rate per address: %w", err)
@@ -145,7 +149,8 @@ func (s *Server) newHook(w Webhook) (*hook, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := &hook{Webhook: w, verifier: verifier}
+	h := &hook{Webhook: w, waiting: newWaiting()}
+	h.keys.Store(newKeys(w.Secrets, verifier, w.Opener))
 	if q := s.opts.Limits.RequestsPerWebhook; q > 0 {
 		h.quota = rate.NewLimiter(rate.Limit(q), q)
 	}

@@ -33,7 +33,9 @@ type Redis struct {
 	mark    string // key of the mark of its memory
 	roster  string // key of the replicas' leases
 	leaders string // prefix of tasks that one replica does
-	claims  *batch.Group[claimCall, claimAnswer]
+
+	rotations string // prefix of what is known of rotations of secrets
+	claims    *batch.Group[claimCall, claimAnswer]
 
 	processes processes
 }
@@ -68,6 +70,7 @@ func OpenRedis(url, namespace string) (*Redis, error) {
 		prefix: namespace + ":claim:", aliases: namespace + ":alias:", queues: namespace + ":queue:",
 		mark: namespace + ":memory", roster: namespace + ":replicas",
 		leaders:   namespace + ":leader:",
+		rotations: namespace + ":rotation:",
 		processes: processes{met: map[string]bool{}},
 	}
 	var err error
@@ -85,8 +88,8 @@ func OpenRedis(url, namespace string) (*Redis, error) {
 
 // For separates what belongs to one deployment from others that share the
 // server: the mark of its memory, which Kafka's topics of that name restore, the
-// roster of its replicas and their tasks. Claims and queues are by webhook, and
-// need no such thing. It must be called before any other method.
+// roster of its replicas and their tasks. Claims, queues and rotations are by
+// webhook, and need no such thing. It must be called before any other method.
 func (r *Redis) For(deployment string) {
 	r.mark += ":" + deployment
 	r.roster += ":" + deployment

@@ -2,6 +2,9 @@ package verify
 
 import (
 	"crypto/sha512"
+	"errors"
+	"fmt"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -9,9 +12,25 @@ import (
 // secret is a Secret ready for use.
 type secret struct {
 	index    int
+	value    string
 	notAfter time.Time
 	signers  []*signer
 	known    atomic.Pointer[knowledge] // what matched last under this secret
+}
+
+func newSecrets(form Form, all []Secret) ([]*secret, error) {
+	if len(all) == 0 {
+		return nil, errors.New("no secret to verify signatures with")
+	}
+	secrets := make([]*secret, len(all))
+	for i, s := range all {
+		signers, err := newSigners(form, s.Value)
+		if err != nil {
+			return nil, fmt.Errorf("secret at index %d: %w", i, err)
+		}
+		secrets[i] = &secret{index: i, value: s.Value, notAfter: s.NotAfter, signers: signers}
+	}
+	return secrets, nil
 }
 
 func (s *secret) liveAt(now time.Time) bool {
@@ -24,6 +43,10 @@ type attempt struct {
 	reader
 	mac   []byte // room for the MAC that the candidates are compared with
 	tried []byte // by secret: a bit for each scheme that was tried
+}
+
+func newAttempts() *sync.Pool {
+	return &sync.Pool{New: func() any { return newAttempt() }}
 }
 
 func newAttempt() *attempt {

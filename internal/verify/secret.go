@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"crypto/sha512"
 	"encoding/base64"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"hash"
@@ -17,6 +18,25 @@ import (
 type Secret struct {
 	Value    string    // as the platform gave it: base64 of 32 bytes, or with FormRaw any characters
 	NotAfter time.Time // from this instant on it authenticates nothing; zero: no end
+}
+
+// idLabel separates an ID from every other use of the same secret.
+const idLabel = "awareid-gateway secret id v1"
+
+// Bytes are what is to be derived from: the 32 bytes that the secret is base64 of
+// (any alphabet, padded or not), else its characters. So it does not matter how
+// whoever derives has written it. The caller owns them.
+func (s Secret) Bytes() []byte {
+	if key, err := FormBase64.Key(s.Value); err == nil {
+		return key
+	}
+	return []byte(s.Value)
+}
+
+// ID names the secret in metrics and log lines, and tells nothing of it: 8
+// hexadecimal digits of a MAC of a fixed text under it.
+func (s Secret) ID() string {
+	return hex.EncodeToString(Sign(s.Bytes(), SHA256, []byte(idLabel))[:4])
 }
 
 // Form says how a secret's characters become the bytes of an HMAC key. The

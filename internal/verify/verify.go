@@ -16,7 +16,6 @@ package verify
 
 import (
 	"errors"
-	"fmt"
 	"iter"
 	"strings"
 	"sync"
@@ -79,6 +78,7 @@ type Match struct {
 // Verifier authenticates requests of one webhook. It is safe for concurrent use.
 type Verifier struct {
 	secrets []*secret
+	form    Form
 	header  string
 	auth    *authHeader
 	now     func() time.Time
@@ -87,19 +87,20 @@ type Verifier struct {
 	last      atomic.Pointer[knowledge] // the latest of all secrets; nil: nothing matched yet
 	discovery *rate.Limiter
 	relearn   *rate.Limiter
-	attempts  sync.Pool
+	attempts  *sync.Pool
 }
 
 // New returns a Verifier. An error says which option is wrong and why; it
 // never holds a secret or the auth header's value.
 func New(o Options) (*Verifier, error) {
 	v := &Verifier{
+		form:      o.Form,
 		header:    o.Header,
 		now:       o.Now,
 		onLearn:   o.OnLearn,
 		discovery: rate.NewLimiter(discoveryRate, discoveryBurst),
 		relearn:   rate.NewLimiter(relearnRate, relearnBurst),
-		attempts:  sync.Pool{New: func() any { return newAttempt() }},
+		attempts:  newAttempts(),
 	}
 	if strings.EqualFold(v.header, "auto") {
 		v.header = ""
@@ -107,17 +108,10 @@ func New(o Options) (*Verifier, error) {
 	if v.now == nil {
 		v.now = time.Now
 	}
-	if len(o.Secrets) == 0 {
-		return nil, errors.New("no secret to verify signatures with")
-	}
-	for i, s := range o.Secrets {
-		signers, err := newSigners(o.Form, s.Value)
-		if err != nil {
-			return nil, fmt.Errorf("secret at index %d: %w", i, err)
-		}
-		v.secrets = append(v.secrets, &secret{index: i, notAfter: s.NotAfter, signers: signers})
-	}
 	var err error
+	if v.secrets, err = newSecrets(o.Form, o.Secrets); err != nil {
+		return nil, err
+	}
 	if v.auth, err = newAuthHeader(o.AuthHeaderKey, o.AuthHeaderValue); err != nil {
 		return nil, err
 	}

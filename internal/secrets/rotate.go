@@ -1,0 +1,210 @@
+package secrets
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"awareid-gateway/internal/awareid"
+	"awareid-gateway/internal/config"
+)
+
+// Settle is longer than a replica takes to see a mark.
+const Settle = lookEvery + lookTimeout + time.Second
+
+const (
+	tellTimeout = 30 * time.Second
+	tryAgain    = 500 * time.Millisecond
+)
+
+// What a caller of Rotate can tell apart.
+var (
+	// ErrBusy: another rotation of the webhook is under way.
+	ErrBusy = errors.New("another rotation of this webhook is under way")
+	// ErrUntold: the platform uses the new secret, and not everybody was told.
+	ErrUntold = errors.New("the platform uses a new secret that could not be told everywhere")
+)
+
+// Platform is what a rotation asks of the platform.
+type Platform interface {
+	Webhook(ctx context.Context, id string) (awareid.Webhook, error)
+	Rotate(ctx context.Context, current awareid.Webhook) (awareid.Secret, error)
+}
+
+// Board is where replicas look. Marks are one at a time, and end by themselves;
+// Mark reports whether it is who's.
+type Board interface {
+	Mark(ctx context.Context, who string, ttl time.Duration) (bool, error)
+	Unmark(ctx context.Context, who string) error
+	Tell(ctx context.Context, n Notice, under []config.WebhookSecret) error
+}
+
+// Rotator rotates the secret of one webhook.
+type Rotator struct {
+	Platform Platform
+	Boards   []Board // at least one
+	Webhook  string  // its id
+	Known    []config.WebhookSecret
+	Told     time.Time     // of the latest notice; zero: there is none
+	KeepOld  time.Duration // how long the secrets of before are still accepted
+	Progress func(step string)
+}
+
+// Rotated is what came of it.
+type Rotated struct {
+	Secrets []config.WebhookSecret // to be configured, the new one first; nil: nothing has changed
+	Resumed bool                   // the platform used a secret that nobody knew: it was told, and no other was asked for
+}
+
+// Rotate makes the platform choose a new secret, and tells it on every board. The
+// secrets of before end after KeepOld, unless they end earlier.
+//
+// It may be run again after whatever became of it: where the platform uses a secret
+// that is not known, which is what an interrupted run leaves, it tells that one.
+// Once the platform may have changed the secret, the end of ctx is no reason to
+// stop. An error beside Secrets is ErrUntold; else nothing is known to have
+// changed. The others are ErrBusy, those of the boards before the platform is
+// asked, and those of awareid.Client, ErrOutcomeUnknown among them.
+func (r *Rotator) Rotate(ctx context.Context) (Rotated, error) {
+	if len(r.Known) >= maxSecrets {
+		return Rotated{}, fmt.Errorf("more than %d secrets are listed: take out those that have ended", maxSecrets-1)
+	}
+	who := rand.Text()
+	defer r.unmark(who)
+	if err := r.mark(ctx, who); err != nil {
+		return Rotated{}, err
+	}
+	defer r.keepUp(who)()
+	r.Progress("waiting until every replica has seen that a rotation is under way")
+	if err := sleep(ctx, Settle); err != nil {
+		return Rotated{}, err
+	}
+	secret, resumed, err := r.next(ctx)
+	if err != nil {
+		return Rotated{}, err
+	}
+	all := r.after(secret, time.Now())
+	return Rotated{Secrets: all, Resumed: resumed}, r.tell(ctx, all)
+}
+
+// mark waits for the mark of a run that was interrupted to end.
+func (r *Rotator) mark(ctx context.Context, who string) error {
+	r.Progress("marking the webhook as rotating")
+	for deadline := time.Now().Add(MarkTTL + tryAgain); ; {
+		free := true
+		for _, b := range r.Boards {
+			ours, err := b.Mark(ctx, who, MarkTTL)
+			if err != nil {
+				return err
+			}
+			free = free && ours
+		}
+		if free {
+			return nil
+		}
+		if time.Now().After(deadline) {
+			return ErrBusy
+		}
+		if err := sleep(ctx, tryAgain); err != nil {
+			return err
+		}
+	}
+}
+
+// keepUp renews the marks until the result is called. A board that fails shows
+// when it is told.
+func (r *Rotator) keepUp(who string) (stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	var renewing sync.WaitGroup
+	renewing.Go(func() {
+		for sleep(ctx, MarkTTL/3) == nil {
+			for _, b := range r.Boards {
+				_, _ = b.Mark(ctx, who, MarkTTL)
+			}
+		}
+	})
+	return func() { cancel(); renewing.Wait() }
+}
+
+// unmark is for every end. What it fails to take away ends by itself.
+func (r *Rotator) unmark(who string) {
+	ctx, cancel := context.WithTimeout(context.Background(), lookTimeout)
+	defer cancel()
+	for _, b := range r.Boards {
+		_ = b.Unmark(ctx, who)
+	}
+}
+
+// next is the secret that the platform uses from now on.
+func (r *Rotator) next(ctx context.Context) (secret config.WebhookSecret, resumed bool, err error) {
+	current, err := r.Platform.Webhook(ctx, r.Webhook)
+	if err != nil {
+		return secret, false, err
+	}
+	now := config.WebhookSecret{Value: config.Secret(current.Secret)}
+	if now.Value != "" && indexOf(r.Known, now) < 0 {
+		r.Progress("the platform uses a secret that is not known here: telling that one")
+		return now, true, nil
+	}
+	r.Progress("asking the platform for a new secret")
+	issued, err := r.Platform.Rotate(ctx, current)
+	return config.WebhookSecret{Value: config.Secret(issued)}, false, err
+}
+
+// after are the secrets behind the rotation. Ends have whole seconds, as they are
+// configured.
+func (r *Rotator) after(secret config.WebhookSecret, now time.Time) []config.WebhookSecret {
+	end := now.Add(r.KeepOld).UTC().Truncate(time.Second)
+	all := []config.WebhookSecret{secret}
+	for _, s := range r.Known {
+		if Same(s, secret) {
+			continue
+		}
+		if s.NotAfter.IsZero() || s.NotAfter.After(end) {
+			s.NotAfter = end
+		}
+		all = append(all, s)
+	}
+	return all
+}
+
+// tell tries each board until it is told or the time is over: the more of them
+// know, the fewer callbacks are lost.
+func (r *Rotator) tell(ctx context.Context, all []config.WebhookSecret) error {
+	r.Progress("telling the new secret")
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), tellTimeout)
+	defer cancel()
+	now := time.Now()
+	n := Notice{At: latest(now, r.Told.Add(time.Millisecond)), Secrets: all}
+	under := append([]config.WebhookSecret{all[0]}, live(r.Known, now)...)
+	for untold := r.Boards; ; {
+		var failed []Board
+		var errs []error
+		for _, b := range untold {
+			if err := b.Tell(ctx, n, under); err != nil {
+				failed, errs = append(failed, b), append(errs, fmt.Errorf("%w: %w", ErrUntold, err))
+			}
+		}
+		if len(failed) == 0 || sleep(ctx, tryAgain) != nil {
+			return errors.Join(errs...)
+		}
+		untold = failed
+	}
+}
+
+func latest(a, b time.Time) time.Time { return slices.MaxFunc([]time.Time{a, b}, time.Time.Compare) }
+
+func sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

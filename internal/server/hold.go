@@ -1,0 +1,170 @@
+package server
+
+import (
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+
+	"awareid-gateway/internal/decrypt"
+)
+
+// The platform uses a new secret before anybody here can know it. So while a
+// rotation is under way a request whose signature fails is held until the new
+// secret is there. Forged requests are held too, so the bounds are tight: in time,
+// in number, in number for one address, and their bodies stay in the budget.
+const (
+	maxHold           = 3 * time.Second
+	maxHeld           = 256 // requests of one webhook
+	maxHeldPerAddress = maxHeld / 2
+)
+
+// waiting is who is held, and what for.
+type waiting struct {
+	mu       sync.Mutex
+	rotating bool
+	held     int
+	sites    map[netip.Prefix]int
+	changed  chan struct{} // closed when there is something to look at
+}
+
+func newWaiting() waiting {
+	return waiting{sites: map[netip.Prefix]int{}, changed: make(chan struct{})}
+}
+
+// enter takes a place where there is a rotation and room. The zero site stands for
+// all addresses that no limit per address holds for.
+func (w *waiting) enter(site netip.Prefix) (changed <-chan struct{}, why heldOutcome) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	switch {
+	case !w.rotating:
+		return nil, notHeld
+	case w.held >= maxHeld, site.IsValid() && w.sites[site] >= maxHeldPerAddress:
+		return nil, heldFull
+	}
+	w.held++
+	w.sites[site]++
+	return w.changed, ""
+}
+
+func (w *waiting) leave(site netip.Prefix) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.held--
+	if w.sites[site]--; w.sites[site] == 0 {
+		delete(w.sites, site)
+	}
+}
+
+// wake has all who wait look again.
+func (w *waiting) wake() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	close(w.changed)
+	w.changed = make(chan struct{})
+}
+
+func (w *waiting) set(rotating bool) {
+	w.mu.Lock()
+	ends := w.rotating && !rotating
+	w.rotating = rotating
+	w.mu.Unlock()
+	if ends {
+		w.wake()
+	}
+}
+
+func (w *waiting) look() (rotating bool, changed <-chan struct{}) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.rotating, w.changed
+}
+
+func (w *waiting) count() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.held
+}
+
+// heldOutcome is a label of a metric.
+type heldOutcome string
+
+const (
+	notHeld      heldOutcome = ""         // no rotation
+	heldFull     heldOutcome = "full"     // refused at once: no room
+	heldAccepted heldOutcome = "accepted" // authentic under the new secret
+	heldRefused  heldOutcome = "refused"  // under none, in time
+)
+
+// authenticate decides whether the request is authentic, and opens it. Its
+// error is a *problem where it is not; then nothing more happens with the
+// request. Another error says that an authentic body cannot be opened.
+func (s *Server) authenticate(c *fiber.Ctx, h *hook, body []byte) (decrypt.Opened, error) {
+	k := h.keys.Load()
+	opened, err := s.judgeBody(c, h, k, body)
+	if err != error(errSignature) {
+		return opened, err
+	}
+	site := s.limitedSite(c)
+	changed, why := h.waiting.enter(site)
+	if changed == nil {
+		if h.keys.Load() != k { // the rotation ended just now
+			return s.judgeBody(c, h, h.keys.Load(), body)
+		}
+		s.metrics.wasHeld(h.ID, why)
+		return opened, err
+	}
+	defer h.waiting.leave(site)
+	opened, err = s.hold(c, h, k, body, changed)
+	if err == error(errSignature) {
+		s.metrics.wasHeld(h.ID, heldRefused)
+	} else {
+		s.metrics.wasHeld(h.ID, heldAccepted)
+	}
+	return opened, err
+}
+
+// hold judges a request, which failed with these keys, again with each that come,
+// until it is authentic, the rotation ends or its time is over.
+func (s *Server) hold(c *fiber.Ctx, h *hook, failed *keys, body []byte, changed <-chan struct{}) (decrypt.Opened, error) {
+	// A quarter of the time is left for what comes after.
+	timer := time.NewTimer(min(maxHold, s.opts.Limits.RequestTimeout*3/4))
+	defer timer.Stop()
+	for {
+		if k := h.keys.Load(); k != failed {
+			failed = k
+			if opened, err := s.judgeBody(c, h, k, body); err != error(errSignature) {
+				return opened, err
+			}
+		}
+		select {
+		case <-changed:
+		case <-timer.C:
+			return decrypt.Opened{}, errSignature
+		}
+		var rotating bool
+		if rotating, changed = h.waiting.look(); !rotating && h.keys.Load() == failed {
+			return decrypt.Opened{}, errSignature
+		}
+	}
+}
+
+// held is the number of all requests that are held.
+func (s *Server) held() (n int) {
+	for _, h := range s.hooks {
+		n += h.waiting.count()
+	}
+	return n
+}
+
+// limitedSite is where the request comes from, the zero prefix where no limit per
+// address holds for that.
+func (s *Server) limitedSite(c *fiber.Ctx) netip.Prefix {
+	client := s.addresses.client(peerAddr(c.Context()), forwardedFor(c.Context()))
+	if !s.addresses.limitable(client) {
+		return netip.Prefix{}
+	}
+	return site(client)
+}
