@@ -33,6 +33,7 @@ type Redis struct {
 	mark    string // key of the mark of its memory
 	roster  string // key of the replicas' leases
 	leaders string // prefix of tasks that one replica does
+	numbers string // prefix of transaction numbers
 	claims  *batch.Group[claimCall, claimAnswer]
 
 	processes processes
@@ -68,6 +69,7 @@ func OpenRedis(url, namespace string) (*Redis, error) {
 		prefix: namespace + ":claim:", aliases: namespace + ":alias:", queues: namespace + ":queue:",
 		mark: namespace + ":memory", roster: namespace + ":replicas",
 		leaders:   namespace + ":leader:",
+		numbers:   namespace + ":numbers:",
 		processes: processes{met: map[string]bool{}},
 	}
 	var err error
