@@ -40,6 +40,7 @@ type commands struct {
 	Simulate   simulateCmd   `cmd:"" help:"Stand in for AwareID: token, registration, event data, callbacks."`
 	Inspect    inspectCmd    `cmd:"" help:"Find out from one captured request how the platform signs and encrypts."`
 	Quarantine quarantineCmd `cmd:"" help:"List, show and replay what is in quarantine."`
+	Backfill   backfillCmd   `cmd:"" help:"Fetch events that did not come, by their transaction numbers."`
 	Reconcile  reconcileCmd  `cmd:"" help:"Compare what the platform knows with the events in Kafka."`
 	Version    versionCmd    `cmd:"" help:"Print the version."`
 }
