@@ -35,7 +35,6 @@
 package backfill
 
 import (
-	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -277,10 +276,14 @@ func (b *Backfiller) Status(ctx context.Context, name string) ([]Status, error) 
 // Resume ends the pause of the webhook of a name, of all for "".
 func (b *Backfiller) Resume(ctx context.Context, name string) error {
 	hooks, err := b.choose(name)
-	for _, h := range hooks {
-		err = cmp.Or(err, b.opts.Numbers.SetPace(ctx, h.ID, event.Pace{}))
+	if err != nil {
+		return err
 	}
-	return err
+	var errs []error
+	for _, h := range hooks {
+		errs = append(errs, b.opts.Numbers.SetPace(ctx, h.ID, event.Pace{}))
+	}
+	return errors.Join(errs...)
 }
 
 // Unrecoverable returns the gaps of a webhook that were given up, at most limit.

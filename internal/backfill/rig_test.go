@@ -193,3 +193,7 @@ func (r *rig) wantMetric(name, labels string, value float64) {
 }
 
 func sorted(all []string) []string { return slices.Sorted(slices.Values(all)) }
+
+func giveUp(n uint64) []event.Postponement {
+	return []event.Postponement{{First: n, Last: n, GiveUp: true}}
+}
