@@ -27,6 +27,10 @@
 //
 // # Limits
 //
+// A lost number shows when a larger one comes: what was lost last of all is not
+// missed until then. What comes before the first number that was ever seen is not
+// missed at all. Both can be fetched by hand.
+//
 // Whoever leads may be cut off in the middle of a batch; the next one repeats it,
 // and the claims make duplicates of what was done. A store that loses its memory
 // forgets what was missing, and begins with the next number that comes. Nothing
