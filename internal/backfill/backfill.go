@@ -6,7 +6,7 @@
 // # What it does by itself
 //
 // A number that is missing for the grace is asked for, in batches, lowest first,
-// by one replica at a time. A batch that is not full waits for two intervals more,
+// by one replica at a time. A batch that is not full waits for three intervals more,
 // so that there is about one request for a hundred numbers. What does not come
 // back is asked for again after a growing wait, and in the end listed as
 // unrecoverable; it may still come late, and then it is off the list.

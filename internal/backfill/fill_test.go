@@ -85,7 +85,7 @@ func TestFillByHand(t *testing.T) {
 func retry(r *rig, unrecoverable, again uint64) {
 	r.Helper()
 	end := r.begin()
-	time.Sleep(grace + 3*interval)
+	time.Sleep(grace + 4*interval)
 	end()
 	require.NoError(r, r.numbers.Postpone(r.Context(), hookID, giveUp(unrecoverable)))
 	status := r.status()

@@ -85,16 +85,16 @@ type number struct {
 func (n number) text() string { return strconv.FormatUint(n.n, 10) }
 
 // selectDue makes a batch: what was never asked for, once there is enough of it or
-// it has waited for two intervals, and then what is to be asked for again.
+// it has waited for three intervals, and then what is to be asked for again.
 func (b *Backfiller) selectDue(due event.Due) []number {
 	asked := make([]number, 0, b.opts.Batch)
-	full := due.Now.Add(-b.opts.Grace - 2*b.opts.Interval)
+	lingered := due.Now.Add(-b.opts.Grace - 3*b.opts.Interval)
 	for _, gap := range due.Missing {
 		asked = b.expand(asked, gap, true)
 	}
 	waited := false
 	for _, gap := range due.Missing {
-		waited = waited || !gap.Since.After(full)
+		waited = waited || !gap.Since.After(lingered)
 	}
 	if len(asked) < b.opts.Batch && !waited {
 		asked = asked[:0]
