@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net/http"
 
 	"golang.org/x/sync/errgroup"
 
+	"awareid-gateway/internal/backfill"
 	"awareid-gateway/internal/config"
 	"awareid-gateway/internal/dispatch"
 	"awareid-gateway/internal/server"
@@ -17,6 +19,7 @@ import (
 // claimStore is a store that is opened, asked and closed here.
 type claimStore interface {
 	dispatch.Store
+	backfill.Numbers
 	Ping(ctx context.Context) error
 	Close() error
 }
@@ -30,6 +33,8 @@ type app struct {
 	kafka      *dispatch.Kafka
 	dispatcher *dispatch.Dispatcher
 	sealer     *dispatch.Sealer
+	filling    *filling    // nil: there is no platform to fetch from
+	reconciler *reconciler // nil: nothing is compared by itself
 	public     *server.Server
 	admin      *server.Admin
 	stopTrying func() // to start Kafka; nil: it has started
@@ -68,10 +73,16 @@ func open(ctx context.Context, cfg config.Config, log *slog.Logger) (a *app, err
 	if a.public, err = newPublic(cfg, a.dispatcher, log, registry); err != nil {
 		return a, err
 	}
+	if a.filling, err = newFilling(a, registry); err != nil {
+		return a, err
+	}
+	if a.reconciler, err = newReconciler(a, registry); err != nil {
+		return a, err
+	}
 	a.stopWatching = watchSecrets(ctx, a, registry)
 	a.admin = server.NewAdmin(server.AdminOptions{
 		Token: cfg.AdminToken.Reveal(), Hosts: cfg.AdminHosts, Gatherer: registry, Log: log,
-		Checks: a.checks(),
+		Checks: a.checks(), API: a.api(),
 	})
 	return a, nil
 }
@@ -89,6 +100,18 @@ func (a *app) checks() []server.Check {
 	return checks
 }
 
+// api is what operators can do, by path.
+func (a *app) api() map[string]http.Handler {
+	handlers := map[string]http.Handler{}
+	if a.filling != nil {
+		handlers[backfill.APIPath] = a.filling.jobs.Handler()
+	}
+	if a.reconciler != nil {
+		handlers[reconcilePath] = a.reconciler.handler()
+	}
+	return handlers
+}
+
 // unlessSpooled lets the start go on without a dependency, if events can be
 // spooled until it is there.
 func (a *app) unlessSpooled(err error) error {
@@ -103,6 +126,8 @@ func (a *app) unlessSpooled(err error) error {
 // reverse order of the start.
 func (a *app) serve(ctx context.Context, l listeners) error {
 	group, failed := errgroup.WithContext(ctx)
+	a.filling.start()
+	a.reconciler.start()
 	group.Go(func() error { return a.public.Serve(l.public) })
 	group.Go(func() error { return a.admin.Serve(l.admin) })
 	a.log.Info("listening", "listener", "public", "address", l.public.Addr().String())
@@ -141,6 +166,8 @@ func (a *app) close(ctx context.Context) error {
 	if a.stopWatching != nil {
 		a.stopWatching()
 	}
+	a.reconciler.stop()
+	a.filling.stop()
 	if a.dispatcher != nil {
 		errs = append(errs, a.dispatcher.Close(ctx))
 	}

@@ -242,13 +242,13 @@ func TestReplayWithTheFile(t *testing.T) {
 
 	r := s.runQuarantine(t, s.environ(file), "replay", "--all")
 	require.Equal(t, exitFailed, r.code)
-	require.Contains(t, r.err, "stop the gateway for the time of the replay")
+	require.Contains(t, r.err, "stop the gateway meanwhile")
 	requireResults(t, s.replayed(t, exitOK, s.environ(file), "--all", "--dry-run"), "ready")
 	require.Len(t, s.list(t, s.environ(file)), 1)
 
 	r = s.runQuarantine(t, s.environ(file+".other"), "replay", "--all")
 	require.Equal(t, exitFailed, r.code)
-	require.Contains(t, r.err, "is not there: a replay needs the claims of the gateway")
+	require.Contains(t, r.err, "is not there: the claims of the gateway are needed")
 
 	require.Equal(t, exitOK, g.end(t))
 	requireResults(t, s.replayed(t, exitOK, s.environ(file), "--all"), "accepted")

@@ -41,6 +41,7 @@ type commands struct {
 	Inspect    inspectCmd    `cmd:"" help:"Find out from one captured request how the platform signs and encrypts."`
 	Webhook    webhookCmd    `cmd:"" help:"Register webhooks on the platform, and rotate their secrets."`
 	Quarantine quarantineCmd `cmd:"" help:"List, show and replay what is in quarantine."`
+	Backfill   backfillCmd   `cmd:"" help:"Fetch events that did not come, by their transaction numbers."`
 	Reconcile  reconcileCmd  `cmd:"" help:"Compare what the platform knows with the events in Kafka."`
 	Version    versionCmd    `cmd:"" help:"Print the version."`
 }

@@ -23,6 +23,7 @@ type program struct {
 	out, err *output
 	stop     func()        // as SIGTERM does, once
 	signal   func()        // SIGTERM, each time; nil in this process
+	kill     func()        // SIGKILL; nil in this process
 	ended    chan struct{} // closed when code is there
 	code     int
 }
@@ -51,6 +52,7 @@ func startProcess(t *testing.T, environ []string, args ...string) *program {
 	command.Stdout, command.Stderr = p.out, p.err
 	require.NoError(t, command.Start())
 	p.signal = func() { _ = command.Process.Signal(syscall.SIGTERM) } // it may have ended
+	p.kill = func() { _ = command.Process.Kill() }
 	p.stop = sync.OnceFunc(p.signal)
 	go func() {
 		defer close(p.ended)

@@ -150,12 +150,12 @@ func (w *ward) openDispatcher(ctx context.Context) (a *app, err error) {
 func openClaims(cfg config.Config) (claimStore, error) {
 	if cfg.RedisURL == "" {
 		if _, err := os.Stat(cfg.StoreFile); errors.Is(err, fs.ErrNotExist) {
-			return nil, fmt.Errorf("STORE_FILE %s is not there: a replay needs the claims of the gateway", cfg.StoreFile)
+			return nil, fmt.Errorf("STORE_FILE %s is not there: the claims of the gateway are needed", cfg.StoreFile)
 		}
 	}
 	claims, err := openStore(cfg)
 	if errors.Is(err, store.ErrLocked) {
-		return nil, fmt.Errorf("%w: stop the gateway for the time of the replay, or give it REDIS_URL", err)
+		return nil, fmt.Errorf("%w: stop the gateway meanwhile, or give it REDIS_URL", err)
 	}
 	return claims, err
 }

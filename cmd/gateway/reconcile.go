@@ -6,11 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"awareid-gateway/internal/awareid"
 	"awareid-gateway/internal/config"
 	"awareid-gateway/internal/dispatch"
 	"awareid-gateway/internal/reconcile"
@@ -153,13 +153,13 @@ func eventTopics(r dispatch.Routes) (topics []string) {
 type reconciler struct {
 	*reconcile.Runner
 	topics *reconcile.Topics
-	stop   context.CancelFunc
+	end    context.CancelFunc
 	ended  chan struct{}
 }
 
 // newReconciler returns one that has not begun, nil where RECONCILE_INTERVAL is 0.
-// The platform's client is the caller's.
-func newReconciler(a *app, platform *awareid.Client, reg prometheus.Registerer) (*reconciler, error) {
+// The platform's client is the filling's.
+func newReconciler(a *app, reg prometheus.Registerer) (*reconciler, error) {
 	if a.cfg.ReconcileInterval == 0 {
 		return nil, nil
 	}
@@ -169,26 +169,53 @@ func newReconciler(a *app, platform *awareid.Client, reg prometheus.Registerer) 
 	}
 	leaders, _ := a.store.(reconcile.Leaders) // the file is for one replica
 	return &reconciler{topics: topics, Runner: reconcile.New(reconcile.Options{
-		Platform: platform, Records: topics, Leaders: leaders, Log: a.log, Metrics: reg,
+		Platform: a.filling.platform, Records: topics, Leaders: leaders, Log: a.log, Metrics: reg,
 		JoinField: a.cfg.ReconcileJoinField, Window: a.cfg.ReconcileWindow, Interval: a.cfg.ReconcileInterval,
 		OpenAfter: reconcile.DefaultOpenAfter, Settle: a.cfg.BackfillGrace + 2*a.cfg.BackfillInterval,
 	})}, nil
 }
 
+// start begins, if there is anything to do.
 func (r *reconciler) start() {
-	ctx, stop := context.WithCancel(context.Background())
-	r.stop, r.ended = stop, make(chan struct{})
+	if r == nil {
+		return
+	}
+	ctx, end := context.WithCancel(context.Background())
+	r.end, r.ended = end, make(chan struct{})
 	go func() {
 		defer close(r.ended)
 		r.Run(ctx)
 	}()
 }
 
-// close ends a run that is under way. It need not have been started.
-func (r *reconciler) close() {
-	if r.stop != nil {
-		r.stop()
+// stop ends a run that is under way. It need not have been started.
+func (r *reconciler) stop() {
+	if r == nil {
+		return
+	}
+	if r.end != nil {
+		r.end()
 		<-r.ended
 	}
 	r.topics.Close()
+}
+
+// reconcilePath is where the admin listener tells the last report.
+const reconcilePath = "/api/reconcile"
+
+// handler answers with the last report of this replica, 404 while there is none.
+func (r *reconciler) handler() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		report, there := r.Last()
+		switch {
+		case req.Method != http.MethodGet:
+			w.Header().Set("Allow", http.MethodGet)
+			http.Error(w, "only GET", http.StatusMethodNotAllowed)
+		case !there:
+			http.Error(w, "this replica has compared nothing yet: see the metric gateway_reconcile_last_run_timestamp_seconds of the others", http.StatusNotFound)
+		default:
+			w.Header().Set("Content-Type", "application/json")
+			_ = json.NewEncoder(w).Encode(report) // a client that has gone needs none
+		}
+	})
 }

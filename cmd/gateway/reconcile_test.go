@@ -12,14 +12,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"awareid-gateway/internal/config"
 	"awareid-gateway/internal/reconcile"
 	"awareid-gateway/internal/simulator"
-	"awareid-gateway/internal/telemetry"
 )
 
 // awareID is a stand-in that can fail, with the variables that lead to it.
@@ -243,42 +240,24 @@ func TestReconcileFails(t *testing.T) {
 	}
 }
 
-// TestReconcileOnASchedule compares beside a gateway, until it is closed.
+// TestReconcileOnASchedule compares beside the callbacks, and keeps the report for
+// who has access.
 func TestReconcileOnASchedule(t *testing.T) {
 	t.Parallel()
 	s, p := newStack(t), newAwareID(t)
-	g := s.serve(t)
-	want := p.send(t, g, 200, 0.3)
+	want := p.send(t, s.serve(t), 200, 0.3)
 	require.NotEmpty(t, want.missing)
-	cfg, _, err := config.Load(s.environ(append(p.environ, "RECONCILE_INTERVAL=20s", "BACKFILL_GRACE=1ms", "BACKFILL_INTERVAL=1ms")...))
-	require.NoError(t, err)
-	store, err := openStore(cfg)
-	require.NoError(t, err)
-	defer store.Close()
-	platform, err := newPlatform(cfg.Platform, cfg.BackfillBatch, nil)
-	require.NoError(t, err)
-	defer platform.Close()
-	log := newOutput()
-	registry := prometheus.NewRegistry()
-	a := &app{cfg: cfg, log: telemetry.NewLogger(log, cfg.LogLevel, false), store: store}
-	r, err := newReconciler(a, platform, registry)
-	require.NoError(t, err)
-	r.start()
-	require.Eventually(t, func() bool { return strings.Contains(log.String(), "compared the platform") }, patience, 10*time.Millisecond)
-	r.close()
-	report, ok := r.Last()
-	require.True(t, ok)
+	g := s.serve(t, append(p.environ, "RECONCILE_INTERVAL=20s", "BACKFILL_ENABLED=false", "BACKFILL_GRACE=1ms", "BACKFILL_INTERVAL=1ms")...)
+	g.await(t, g.err, 1, "compared the platform")
+	var report reconcile.Report
+	require.Eventually(t, func() bool {
+		answer := g.get("/api/reconcile")
+		return answer.code == http.StatusOK && json.Unmarshal([]byte(answer.body), &report) == nil
+	}, patience, 10*time.Millisecond)
 	require.Empty(t, report.Problems)
 	require.Equal(t, len(want.missing), report.Missing.Count)
 	for _, code := range want.missing {
-		require.NotContains(t, log.String(), code)
+		require.NotContains(t, g.err.String(), code)
 	}
-	families, err := registry.Gather()
-	require.NoError(t, err)
-	require.NotEmpty(t, families)
-
-	a.cfg.ReconcileInterval = 0
-	r, err = newReconciler(a, platform, registry)
-	require.NoError(t, err)
-	require.Nil(t, r)
+	require.Contains(t, g.get("/metrics").body, "gateway_reconcile_missing_enrollments")
 }

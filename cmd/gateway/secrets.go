@@ -17,7 +17,7 @@ import (
 // returns, and then until it is stopped.
 func watchSecrets(ctx context.Context, a *app, reg prometheus.Registerer) (stop func()) {
 	options := secrets.Options{
-		Webhooks: a.cfg.Webhooks, Form: a.cfg.SecretForm, Target: secretsInForce{a.public, a.sealer},
+		Webhooks: a.cfg.Webhooks, Form: a.cfg.SecretForm, Target: secretsInForce{a.public, a.sealer, a.filling},
 		Log: a.log, Metrics: reg,
 	}
 	if reader, ok := a.store.(secrets.Reader); ok { // the embedded file has one replica
@@ -33,14 +33,18 @@ func watchSecrets(ctx context.Context, a *app, reg prometheus.Registerer) (stop 
 
 // secretsInForce is all that works with the secrets of a webhook.
 type secretsInForce struct {
-	public *server.Server
-	sealer *dispatch.Sealer
+	public  *server.Server
+	sealer  *dispatch.Sealer
+	filling *filling // may be nil
 }
 
 // SetSecrets replaces them.
 func (f secretsInForce) SetSecrets(webhookID string, all []config.WebhookSecret) error {
 	if err := f.public.SetSecrets(webhookID, verifySecrets(all)); err != nil {
 		return err
+	}
+	if f.filling != nil {
+		f.filling.backfiller.SetSecrets(webhookID, secretValues(all))
 	}
 	return f.sealer.SetSecrets(webhookID, secretBytes(all))
 }
@@ -62,6 +66,14 @@ func secretBytes(all []config.WebhookSecret) [][]byte {
 	list := make([][]byte, len(all))
 	for i, s := range all {
 		list[i] = []byte(s.Value.Reveal())
+	}
+	return list
+}
+
+func secretValues(all []config.WebhookSecret) []string {
+	list := make([]string, len(all))
+	for i, s := range all {
+		list[i] = s.Value.Reveal()
 	}
 	return list
 }

@@ -104,7 +104,7 @@ func newDispatcher(a *app, reg prometheus.Registerer) (*dispatch.Dispatcher, err
 		Terms: event.Terms{
 			Lease: a.cfg.DedupLease, TakeoverWait: a.cfg.KafkaProduceTimeout, Keep: a.cfg.DedupTTL + keepMargin,
 		},
-		Spool: a.spool, Queues: queues, Roster: roster, Memory: memory, History: a.kafka, OnOutage: onOutage(a.cfg),
+		Spool: a.spool, Numbers: a.store, Queues: queues, Roster: roster, Memory: memory, History: a.kafka, OnOutage: onOutage(a.cfg),
 		Replica: a.cfg.ReplicaID, Log: a.log, Metrics: reg,
 	}), nil
 }

@@ -349,9 +349,9 @@ func (d *Dispatcher) storeFailed(ctx context.Context, err error) {
 }
 
 // Close waits until every record that was handed to Kafka has its outcome and
-// the store knows of it and of all numbers, or until the context ends. What the
-// store is not told by then is settled by whoever meets the event next; the error
-// says so.
+// the store knows of it, or until the context ends. What the store is not told by
+// then is settled by whoever meets the event next; the error says so. For the
+// store to learn of all numbers it waits a little only.
 func (d *Dispatcher) Close(ctx context.Context) error {
 	if d.spooler != nil {
 		d.spooler.close()
@@ -374,7 +374,8 @@ func (d *Dispatcher) Close(ctx context.Context) error {
 	case <-ctx.Done():
 		err = fmt.Errorf("wait for Kafka's answers: %w", ctx.Err())
 	}
-	return errors.Join(err, d.confirms.close(ctx), d.numbers.close(ctx))
+	d.numbers.close(ctx)
+	return errors.Join(err, d.confirms.close(ctx))
 }
 
 // Dispatch brings an event into its topic, unless it is there. It returns when

@@ -2,7 +2,6 @@ package dispatch
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"time"
 
@@ -22,6 +21,8 @@ const (
 	// seePatience is how long one batch is tried. A number that is forgotten is a
 	// hole that is none: backfill fetches its event and finds a duplicate.
 	seePatience = time.Minute
+	// seeAtEnd is how long the end of the gateway waits for the store.
+	seeAtEnd = 2 * time.Second
 )
 
 // seer tells the store which numbers have come.
@@ -76,14 +77,16 @@ func (s *seer) try(ctx context.Context, batch []event.Number) error {
 	return s.numbers.See(ctx, batch)
 }
 
-// close waits until the store knows all numbers, or until the context ends. Then
-// it is told none any more, and the error says of how many.
-func (s *seer) close(ctx context.Context) error {
+// close waits a little until the store knows all numbers, and not longer than the
+// context. A number that it does not know then is no failure: its event is where
+// it belongs, and a store that is away must not hold up the end.
+func (s *seer) close(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, seeAtEnd)
+	defer cancel()
 	if left := s.backlog.close(ctx); left > 0 {
 		s.forgotten.Add(float64(left))
-		return fmt.Errorf("%d transaction numbers have not reached the store, and backfill will fetch their events in vain: %w", left, ctx.Err())
+		s.log.Warn("transaction numbers have not reached the store; backfill will fetch their events and find duplicates", "numbers", left)
 	}
-	return nil
 }
 
 // numbered is what a delivery knows of its event's transaction number.

@@ -162,9 +162,9 @@ func TestANumberOutlastsAShortAbsenceOfTheStore(t *testing.T) {
 		d := newDispatcher(t, &fakeStore{}, &fakeProducer{}, tracking(&n))
 		_, err := d.Dispatch(t.Context(), numberedAs(inbound("evt-1"), "17"))
 		require.NoError(t, err)
-		d.close(t)
-		require.Less(t, time.Since(back), time.Second)
+		time.Sleep(41 * time.Second)
 		require.Equal(t, []event.Number{{Webhook: webhook, N: 17}}, n.seen())
+		d.close(t)
 	})
 }
 
@@ -175,18 +175,18 @@ func TestANumberIsForgottenAfterALongAbsence(t *testing.T) {
 			return ctx.Err()
 		}}
 		d := newDispatcher(t, &fakeStore{}, &fakeProducer{}, tracking(&n))
-		began := time.Now()
 		_, err := d.Dispatch(t.Context(), numberedAs(inbound("evt-1"), "17"))
 		require.NoError(t, err)
-		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
-		defer cancel()
-		require.NoError(t, d.Close(ctx))
-		require.Less(t, time.Since(began), 2*time.Minute)
+		time.Sleep(2 * time.Minute)
+		require.Equal(t, 1, d.count(t, "gateway_numbers_forgotten_total"))
+		d.close(t)
 		require.Equal(t, 1, d.count(t, "gateway_numbers_forgotten_total"))
 	})
 }
 
-func TestCloseSaysHowManyNumbersAreLeft(t *testing.T) {
+// TestCloseDoesNotWaitForNumbers that the store cannot be told: no event is lost
+// with them.
+func TestCloseDoesNotWaitForNumbers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := fakeNumbers{see: func(context.Context) error { return errAway }}
 		d := newDispatcher(t, &fakeStore{}, &fakeProducer{}, tracking(&n))
@@ -194,11 +194,9 @@ func TestCloseSaysHowManyNumbersAreLeft(t *testing.T) {
 			_, err := d.Dispatch(t.Context(), numberedAs(inbound(fmt.Sprint("evt-", i)), strconv.Itoa(i)))
 			require.NoError(t, err)
 		}
-		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
-		defer cancel()
-		err := d.Close(ctx)
-		require.ErrorIs(t, err, context.DeadlineExceeded)
-		require.ErrorContains(t, err, "3 transaction numbers")
+		began := time.Now()
+		require.NoError(t, d.Close(t.Context()))
+		require.LessOrEqual(t, time.Since(began), 3*time.Second)
 		require.Equal(t, 3, d.count(t, "gateway_numbers_forgotten_total"))
 	})
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
 	"net/netip"
 	"slices"
 	"strings"
@@ -33,10 +34,11 @@ type AdminOptions struct {
 	Hosts    []string // Host header values beside loopback names and addresses
 	Checks   []Check
 	Gatherer prometheus.Gatherer
+	API      map[string]http.Handler // by path, such as /api/backfill, which they see in full
 	Log      *slog.Logger
 }
 
-// Admin is the listener for operators: probes and metrics.
+// Admin is the listener for operators: probes, metrics and the API.
 type Admin struct {
 	opts     AdminOptions
 	main     door
@@ -57,6 +59,7 @@ func NewAdmin(opts AdminOptions) *Admin {
 	a.main.app.Use(a.checkHost, a.checkToken)
 	a.routeProbes(a.main.app)
 	a.main.app.Get("/metrics", adaptor.HTTPHandler(promhttp.HandlerFor(opts.Gatherer, promhttp.HandlerOpts{})))
+	a.routeAPI(opts.API)
 	return a
 }
 

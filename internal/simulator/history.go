@@ -51,6 +51,21 @@ func (p *Platform) Record(webhookID string, e Event) error {
 	return nil
 }
 
+// Asked counts the requests for event data that the platform understood, whether
+// or not their answers arrived.
+type Asked struct {
+	Requests int
+	Numbers  int // in these requests
+	Known    int // of these numbers
+}
+
+// Asked returns the sums over all webhooks.
+func (p *Platform) Asked() Asked {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.asked
+}
+
 // eventDataRequest is the reference's "Get event data". It does not say whether a
 // number is a JSON number or a string, so both are taken.
 type eventDataRequest struct {
@@ -101,6 +116,9 @@ func (p *Platform) find(q eventDataRequest) (Webhook, [][]byte, error) {
 			bodies = append(bodies, body)
 		}
 	}
+	p.asked.Requests++
+	p.asked.Numbers += len(q.List)
+	p.asked.Known += len(bodies)
 	return known.Webhook, bodies, nil
 }
 

@@ -61,6 +61,7 @@ type Platform struct {
 	tokens   map[string]time.Time // until when each is good
 	webhooks map[string]*registration
 	people   people
+	asked    Asked
 }
 
 // registration is a webhook and what happened for it.

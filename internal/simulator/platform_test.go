@@ -271,6 +271,7 @@ func TestEventDataForgetsTheOldest(t *testing.T) {
 	ask := `{"webhookId":"` + hook.ID + `","list":[{"transactionNum":1},{"transactionNum":2},{"transactionNum":3}]}`
 	_, answer := c.call("POST", simulator.DefaultEventDataPath, ask)
 	require.Len(t, answer["list"], 2)
+	require.Equal(t, simulator.Asked{Requests: 1, Numbers: 3, Known: 2}, c.platform.Asked())
 	require.ErrorIs(t, c.platform.Record("x", simulator.Event{}), simulator.ErrUnknownWebhook)
 }
 

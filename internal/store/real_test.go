@@ -3,12 +3,14 @@ package store_test
 import (
 	"crypto/rand"
 	"fmt"
+	randv2 "math/rand/v2"
 	"os"
 	"slices"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
 	"awareid-gateway/internal/event"
@@ -25,12 +27,7 @@ func TestMemoryOfRedis(t *testing.T) {
 	t.Cleanup(func() { removeKeys(t, client, namespace) })
 	f := fixture{claims: openRedis(t, os.Getenv("TEST_REDIS_URL"), namespace)}
 
-	used := func() int {
-		var bytes int
-		_, err := fmt.Sscanf(info(client.Info(t.Context(), "memory").Val(), "used_memory"), "%d", &bytes)
-		require.NoError(t, err)
-		return bytes
-	}
+	used := func() int { return usedMemory(t, client) }
 	empty := used()
 	done := make([]event.Delivery, events)
 	for i := range events {
@@ -55,6 +52,55 @@ func TestMemoryOfRedis(t *testing.T) {
 	require.Less(t, open/events, 450)
 	require.Less(t, delivered/events, 400)
 	require.Less(t, aliases/events, 300)
+}
+
+// TestMemoryOfNumbers tracks 10,000,000 numbers, of which one in a hundred never
+// comes. One batch in ten is out of order, and half of it late.
+func TestMemoryOfNumbers(t *testing.T) {
+	if os.Getenv("TEST_REDIS_URL") == "" {
+		t.Skip("needs TEST_REDIS_URL")
+	}
+	const total, window = 10_000_000, 2000
+	client, namespace := realClient(t), "test-"+rand.Text()[:7]
+	t.Cleanup(func() { removeKeys(t, client, namespace) })
+	r := openRedis(t, os.Getenv("TEST_REDIS_URL"), namespace)
+	empty := usedMemory(t, client)
+
+	rng, holes := randv2.New(randv2.NewPCG(1, 1)), 0
+	var came []event.Number
+	for first := uint64(0); first < total; first += window {
+		for n := first; n < first+window; n++ {
+			if rng.IntN(100) == 0 && n > 0 {
+				holes++
+				continue
+			}
+			came = append(came, event.Number{Webhook: "0123456789abcdef0123456789abcdef", N: 1_000_000_000 + n})
+		}
+		late := 0
+		if rng.IntN(10) == 0 {
+			rng.Shuffle(len(came), func(i, j int) { came[i], came[j] = came[j], came[i] })
+			late = len(came) / 2
+		}
+		require.NoError(t, r.See(t.Context(), came[late:]))
+		came = came[:late]
+	}
+	require.NoError(t, r.See(t.Context(), came))
+
+	used := usedMemory(t, client) - empty
+	sums, err := r.Numbers(t.Context(), "0123456789abcdef0123456789abcdef")
+	require.NoError(t, err)
+	t.Logf("%d numbers, %d missing: %.1f MiB of used_memory", total, holes, float64(used)/(1<<20))
+	require.InDelta(t, holes, sums.Missing, 10) // holes at the end do not show yet
+	require.Zero(t, sums.Merged)
+	require.Less(t, used, 64<<20)
+}
+
+func usedMemory(t *testing.T, client *redis.Client) int {
+	t.Helper()
+	var bytes int
+	_, err := fmt.Sscanf(info(client.Info(t.Context(), "memory").Val(), "used_memory"), "%d", &bytes)
+	require.NoError(t, err)
+	return bytes
 }
 
 func TestInfoOfRedis(t *testing.T) {

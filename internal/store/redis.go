@@ -33,6 +33,7 @@ type Redis struct {
 	mark    string // key of the mark of its memory
 	roster  string // key of the replicas' leases
 	leaders string // prefix of tasks that one replica does
+	numbers string // prefix of transaction numbers
 
 	rotations string // prefix of what is known of rotations of secrets
 	claims    *batch.Group[claimCall, claimAnswer]
@@ -71,6 +72,7 @@ func OpenRedis(url, namespace string) (*Redis, error) {
 		mark: namespace + ":memory", roster: namespace + ":replicas",
 		leaders:   namespace + ":leader:",
 		rotations: namespace + ":rotation:",
+		numbers:   namespace + ":numbers:",
 		processes: processes{met: map[string]bool{}},
 	}
 	var err error

@@ -1,0 +1,165 @@
+package backfill
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"awareid-gateway/internal/awareid"
+	"awareid-gateway/internal/dispatch"
+	"awareid-gateway/internal/event"
+)
+
+// Outcome says what became of a number that was asked for.
+type Outcome string
+
+// The outcomes. Those of an event that came are the dispatcher's.
+const (
+	Accepted    = Outcome(dispatch.Accepted)
+	Duplicate   = Outcome(dispatch.Duplicate)
+	Spooled     = Outcome(dispatch.Spooled)
+	Quarantined = Outcome(dispatch.Quarantined)
+	Ready       = Outcome("ready")        // it came, and was not to be dispatched
+	NotReturned = Outcome("not_returned") // no event that can be used came for it
+	Failed      = Outcome("failed")       // it came, and could not be dispatched now
+)
+
+// Outcomes lists all outcomes.
+func Outcomes() []Outcome {
+	return []Outcome{Accepted, Duplicate, Spooled, Quarantined, Ready, NotReturned, Failed}
+}
+
+// result is what became of numbers that were asked for. Those of a request that
+// failed have no outcome.
+type result struct {
+	outcomes map[string]Outcome
+	refused  map[Reason]int
+	requests int
+	failure  error // of the dispatcher, if any
+}
+
+const (
+	// lanes bounds the events that are on their way to Kafka at a time, so that
+	// callbacks keep the most of it.
+	lanes = 16
+	// dispatchTimeout leaves time to look in Kafka for an event that is older than
+	// the store's memory.
+	dispatchTimeout = 2 * time.Minute
+)
+
+// fetch asks for numbers and dispatches what comes, unless dry. The error is the
+// platform's, or the store's: numbers without an outcome may be asked for again.
+func (b *Backfiller) fetch(ctx context.Context, h *hook, numbers []string, dry bool) (result, error) {
+	r := result{outcomes: make(map[string]Outcome, len(numbers)), refused: map[Reason]int{}}
+	for batch, err := range b.opts.Platform.EventData(ctx, h.ID, numbers) {
+		r.requests++
+		for _, n := range batch.Numbers {
+			if err == nil || errors.Is(err, awareid.ErrNotFound) {
+				r.outcomes[n] = NotReturned
+			}
+		}
+		if err != nil {
+			return r, fmt.Errorf("ask the platform: %w", err)
+		}
+		if err := b.settle(ctx, h, batch, dry, &r); err != nil {
+			return r, err
+		}
+	}
+	return r, ctx.Err()
+}
+
+// settle dispatches one answer, and tells the store at once of what came: the next
+// look at what is due must not find it.
+func (b *Backfiller) settle(ctx context.Context, h *hook, batch awareid.Batch, dry bool, r *result) error {
+	received := b.opts.Now()
+	events, refused := b.read(h, batch, received)
+	for reason, n := range refused {
+		r.refused[reason] += n
+		b.metrics.refuse(h.ID, reason, n)
+	}
+	if len(refused) > 0 {
+		b.opts.Log.Warn("event data was refused", "webhook", h.ID, "reasons", refused)
+	}
+	if dry {
+		for _, e := range events {
+			r.outcomes[e.number] = Ready
+		}
+		return nil
+	}
+	b.dispatchAll(ctx, h, events, received, r)
+	return b.opts.Numbers.See(ctx, seen(h.ID, events, r))
+}
+
+// dispatchAll dispatches the events of an operation one after the other, in the
+// order of their numbers, and those of different operations side by side.
+func (b *Backfiller) dispatchAll(ctx context.Context, h *hook, events []fetched, received time.Time, r *result) {
+	operations := map[string][]fetched{}
+	var order []string
+	for _, e := range events {
+		key := e.PartitionKey()
+		if operations[key] == nil {
+			order = append(order, key)
+		}
+		operations[key] = append(operations[key], e)
+	}
+	var mu sync.Mutex
+	var group errgroup.Group
+	group.SetLimit(lanes)
+	for _, key := range order {
+		group.Go(func() error {
+			var err error
+			for _, e := range operations[key] {
+				outcome := Failed // as the one before it, behind which it must stay
+				if err == nil {
+					outcome, err = b.dispatchOne(ctx, h, e.Event, received)
+				}
+				mu.Lock()
+				r.outcomes[e.number] = outcome
+				r.failure = cmp.Or(err, r.failure)
+				mu.Unlock()
+			}
+			return nil
+		})
+	}
+	_ = group.Wait() // the errors are in r
+}
+
+func (b *Backfiller) dispatchOne(ctx context.Context, h *hook, e event.Event, received time.Time) (Outcome, error) {
+	ctx, cancel := context.WithTimeout(ctx, dispatchTimeout)
+	defer cancel()
+	outcome, err := b.opts.Dispatcher.Dispatch(ctx, dispatch.Inbound{
+		Event: e, WebhookID: h.ID, Origin: dispatch.Backfill, ReceivedAt: received,
+	})
+	if err != nil {
+		b.metrics.settled(h.ID, Failed)
+		return Failed, fmt.Errorf("dispatch a fetched event: %w", err)
+	}
+	b.metrics.settled(h.ID, Outcome(outcome))
+	return Outcome(outcome), nil
+}
+
+// maxNumber is as far as a store counts.
+const maxNumber = 1<<53 - 1
+
+// seen are the numbers that need not be asked for any more. An event that the
+// quarantine took would only get there again.
+func seen(webhook string, events []fetched, r *result) []event.Number {
+	var all []event.Number
+	for _, e := range events {
+		n, err := strconv.ParseUint(e.number, 10, 64)
+		if err != nil || n > maxNumber {
+			continue
+		}
+		switch r.outcomes[e.number] {
+		case Accepted, Duplicate, Spooled, Quarantined:
+			all = append(all, event.Number{Webhook: webhook, N: n})
+		}
+	}
+	return all
+}

@@ -1,0 +1,188 @@
+package backfill
+
+import (
+	"context"
+	"errors"
+	"math"
+	"strconv"
+	"time"
+
+	"awareid-gateway/internal/awareid"
+	"awareid-gateway/internal/event"
+)
+
+// longestRest is how long a webhook is left alone after rounds that failed.
+const longestRest = time.Minute
+
+// round fills what can be filled now. After a failure the next one waits.
+func (b *Backfiller) round(ctx context.Context, h *hook) {
+	if b.opts.Now().Before(h.notBefore) {
+		return
+	}
+	for more := true; more && ctx.Err() == nil; {
+		var err error
+		if more, err = b.fillBatch(ctx, h); err != nil {
+			b.failed(ctx, h, err)
+			return
+		}
+		h.failures, h.notBefore = 0, time.Time{}
+	}
+}
+
+func (b *Backfiller) failed(ctx context.Context, h *hook, err error) {
+	if ctx.Err() != nil {
+		return
+	}
+	h.failures++
+	rest := longestRest
+	if h.failures < 10 {
+		rest = min(b.opts.Interval<<h.failures, longestRest)
+	}
+	h.notBefore = b.opts.Now().Add(rest)
+	b.metrics.failed(h.ID, err)
+	b.opts.Log.Warn("missing events could not be fetched", "webhook", h.ID, "again_in", rest.String(), "error", err)
+}
+
+// fillBatch asks for one batch of numbers, and reports whether there may be
+// another one.
+func (b *Backfiller) fillBatch(ctx context.Context, h *hook) (more bool, err error) {
+	sums, err := b.opts.Numbers.Numbers(ctx, h.ID)
+	if err != nil || sums.Now.Before(sums.Until) {
+		return false, err
+	}
+	due, err := b.opts.Numbers.Due(ctx, h.ID, b.opts.Grace, b.opts.Batch)
+	if err != nil {
+		return false, err
+	}
+	asked := b.selectDue(due)
+	if len(asked) == 0 {
+		return false, nil
+	}
+	result, err := b.fetch(ctx, h, textOf(asked), false)
+	if err != nil && !errors.Is(err, awareid.ErrNotFound) {
+		return false, err // what was not settled stays due
+	}
+	if err != nil { // the platform may say so of a number, too
+		b.metrics.failed(h.ID, err)
+		b.opts.Log.Warn("missing events are unknown to the platform", "webhook", h.ID, "numbers", len(asked), "error", err)
+	}
+	if err := b.opts.Numbers.Postpone(ctx, h.ID, b.postponements(asked, result)); err != nil {
+		return false, err
+	}
+	if err := b.judge(ctx, h, sums, asked, result); err != nil {
+		return false, err
+	}
+	return len(asked) == b.opts.Batch, result.failure
+}
+
+// number is one that is asked for.
+type number struct {
+	n        uint64
+	attempts int // in vain so far
+	first    bool
+}
+
+func (n number) text() string { return strconv.FormatUint(n.n, 10) }
+
+// selectDue makes a batch: what was never asked for, once there is enough of it or
+// it has waited for three intervals, and then what is to be asked for again.
+func (b *Backfiller) selectDue(due event.Due) []number {
+	asked := make([]number, 0, b.opts.Batch)
+	lingered := due.Now.Add(-b.opts.Grace - 3*b.opts.Interval)
+	for _, gap := range due.Missing {
+		asked = b.expand(asked, gap, true)
+	}
+	waited := false
+	for _, gap := range due.Missing {
+		waited = waited || !gap.Since.After(lingered)
+	}
+	if len(asked) < b.opts.Batch && !waited {
+		asked = asked[:0]
+	}
+	for _, gap := range due.Retry {
+		asked = b.expand(asked, gap, false)
+	}
+	return asked
+}
+
+func (b *Backfiller) expand(asked []number, gap event.Gap, first bool) []number {
+	for n := gap.First; n <= gap.Last && len(asked) < b.opts.Batch; n++ {
+		asked = append(asked, number{n: n, attempts: gap.Attempts, first: first})
+	}
+	return asked
+}
+
+func textOf(asked []number) []string {
+	all := make([]string, len(asked))
+	for i, a := range asked {
+		all[i] = a.text()
+	}
+	return all
+}
+
+// postponements are the numbers that did not come, neighbours together.
+func (b *Backfiller) postponements(asked []number, r result) []event.Postponement {
+	var all []event.Postponement
+	for _, a := range asked {
+		if r.outcomes[a.text()] != NotReturned {
+			continue
+		}
+		p := event.Postponement{First: a.n, Last: a.n, Attempts: a.attempts + 1, Wait: b.wait(a.attempts)}
+		p.GiveUp = p.Attempts >= b.opts.Attempts
+		if i := len(all) - 1; i >= 0 && all[i].Last+1 == a.n && all[i].Attempts == p.Attempts {
+			all[i].Last = a.n
+			continue
+		}
+		all = append(all, p)
+	}
+	return all
+}
+
+// longestWait is how long a number waits for another request at most.
+const longestWait = time.Hour
+
+// wait is four intervals after the first request, then twice as long each time.
+func (b *Backfiller) wait(attempts int) time.Duration {
+	wait := float64(4*b.opts.Interval) * math.Pow(2, float64(attempts))
+	return time.Duration(min(wait, float64(longestWait)))
+}
+
+const (
+	// judgeAfter is how many numbers make a judgement: fewer may be bad luck.
+	judgeAfter   = 100
+	firstPause   = 10 * time.Minute
+	longestPause = 24 * time.Hour
+)
+
+// judge pauses filling where under half of the numbers came that were asked for
+// the first time. Those that are asked for again are the ones that did not come,
+// and would be counted against the platform time after time.
+func (b *Backfiller) judge(ctx context.Context, h *hook, sums event.Numbers, asked []number, r result) error {
+	pace := sums.Pace
+	for _, a := range asked {
+		outcome := r.outcomes[a.text()]
+		if !a.first || outcome == Failed {
+			continue // that one will be asked for the first time again
+		}
+		pace.Asked++
+		if outcome != NotReturned {
+			pace.Came++
+		}
+	}
+	if pace.Asked == sums.Asked {
+		return nil
+	}
+	if pace.Asked < judgeAfter {
+		return b.opts.Numbers.SetPace(ctx, h.ID, pace)
+	}
+	if 2*pace.Came >= pace.Asked {
+		return b.opts.Numbers.SetPace(ctx, h.ID, event.Pace{})
+	}
+	pause := longestPause
+	if pace.Pauses < 10 {
+		pause = min(firstPause<<pace.Pauses, longestPause)
+	}
+	b.opts.Log.Error("backfill pauses: under half of the missing numbers are known to the platform, so they are not dense or not ours",
+		"webhook", h.ID, "asked", pace.Asked, "came", pace.Came, "for", pause.String())
+	return b.opts.Numbers.SetPace(ctx, h.ID, event.Pace{Pauses: pace.Pauses + 1, Until: sums.Now.Add(pause)})
+}
