@@ -107,6 +107,7 @@ func (c *sendCmd) event() ([]byte, error) {
 	}
 	generator, err := simulator.NewGenerator(simulator.GeneratorOptions{
 		Seed: uint64(time.Now().UnixNano()), Types: []string{c.Type},
+		TransactionPlace: simulator.Nowhere, // a made up one would be the platform's, or show holes
 	})
 	if err != nil {
 		return nil, usageError{err}
