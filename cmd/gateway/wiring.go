@@ -99,12 +99,16 @@ func newDispatcher(a *app, reg prometheus.Registerer) (*dispatch.Dispatcher, err
 	if a.spool == nil {
 		roster = nil // without a spool there is nothing to wait for
 	}
+	var numbers dispatch.Numbers // whose events nobody could fetch, without a platform
+	if a.cfg.Platform.Configured() {
+		numbers = a.store
+	}
 	return dispatch.New(a.store, a.kafka, dispatch.Options{
 		Routes: routes(a.cfg), Sealer: a.sealer, ProduceTimeout: a.cfg.KafkaProduceTimeout,
 		Terms: event.Terms{
 			Lease: a.cfg.DedupLease, TakeoverWait: a.cfg.KafkaProduceTimeout, Keep: a.cfg.DedupTTL + keepMargin,
 		},
-		Spool: a.spool, Numbers: a.store, Queues: queues, Roster: roster, Memory: memory, History: a.kafka, OnOutage: onOutage(a.cfg),
+		Spool: a.spool, Numbers: numbers, Queues: queues, Roster: roster, Memory: memory, History: a.kafka, OnOutage: onOutage(a.cfg),
 		Replica: a.cfg.ReplicaID, Log: a.log, Metrics: reg,
 	}), nil
 }
