@@ -198,7 +198,7 @@ func TestScanPassesMarks(t *testing.T) {
 func TestScanWaitsForTheReplicas(t *testing.T) {
 	l, k := newLog(t, 0, 1, 2)
 	l.change(func() { l.highWatermark = 2 })
-	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 	defer cancel()
 	n := 0
 	count := func(dispatch.RecordHead) error { n++; return nil }
