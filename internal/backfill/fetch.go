@@ -51,6 +51,9 @@ const (
 	// dispatchTimeout leaves time to look in Kafka for an event that is older than
 	// the store's memory.
 	dispatchTimeout = 2 * time.Minute
+	// endGrace is how much longer than its context what has begun may take. The
+	// gateway's end waits for it.
+	endGrace = 3 * time.Second
 )
 
 // fetch asks for numbers and dispatches what comes, unless dry. The error is the
@@ -93,11 +96,14 @@ func (b *Backfiller) settle(ctx context.Context, h *hook, batch awareid.Batch, d
 		return nil
 	}
 	b.dispatchAll(ctx, h, events, received, r)
+	ctx, cancel := finishing(ctx)
+	defer cancel()
 	return b.opts.Numbers.See(ctx, seen(h.ID, events, r))
 }
 
 // dispatchAll dispatches the events of an operation one after the other, in the
-// order of their numbers, and those of different operations side by side.
+// order of their numbers, and those of different operations side by side. Once the
+// context has ended it begins no other, and those have failed.
 func (b *Backfiller) dispatchAll(ctx context.Context, h *hook, events []fetched, received time.Time, r *result) {
 	operations := map[string][]fetched{}
 	var order []string
@@ -116,7 +122,7 @@ func (b *Backfiller) dispatchAll(ctx context.Context, h *hook, events []fetched,
 			var err error
 			for _, e := range operations[key] {
 				outcome := Failed // as the one before it, behind which it must stay
-				if err == nil {
+				if err == nil && ctx.Err() == nil {
 					outcome, err = b.dispatchOne(ctx, h, e.Event, received)
 				}
 				mu.Lock()
@@ -131,7 +137,7 @@ func (b *Backfiller) dispatchAll(ctx context.Context, h *hook, events []fetched,
 }
 
 func (b *Backfiller) dispatchOne(ctx context.Context, h *hook, e event.Event, received time.Time) (Outcome, error) {
-	ctx, cancel := context.WithTimeout(ctx, dispatchTimeout)
+	ctx, cancel := finishing(ctx)
 	defer cancel()
 	outcome, err := b.opts.Dispatcher.Dispatch(ctx, dispatch.Inbound{
 		Event: e, WebhookID: h.ID, Origin: dispatch.Backfill, ReceivedAt: received,
@@ -142,6 +148,20 @@ func (b *Backfiller) dispatchOne(ctx context.Context, h *hook, e event.Event, re
 	}
 	b.metrics.settled(h.ID, Outcome(outcome))
 	return Outcome(outcome), nil
+}
+
+// finishing is a context for what is not to be broken off: it lasts for
+// dispatchTimeout, and for endGrace where the other one has ended.
+func finishing(ctx context.Context) (context.Context, context.CancelFunc) {
+	lasting, cancel := context.WithTimeout(context.WithoutCancel(ctx), dispatchTimeout)
+	stop := context.AfterFunc(ctx, func() {
+		defer cancel()
+		select {
+		case <-lasting.Done():
+		case <-time.After(endGrace):
+		}
+	})
+	return lasting, func() { stop(); cancel() }
 }
 
 // maxNumber is as far as a store counts.

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"slices"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -110,4 +111,32 @@ func TestWhatIsFetchedWaitsForItsTurn(t *testing.T) {
 	require.Equal(t, dispatch.Accepted, b.post(t, fetched))
 	ids := w.ids(t, 3)
 	require.Equal(t, []string{"1", "2"}, slices.DeleteFunc(ids, func(id string) bool { return id == "3" }))
+}
+
+// TestTheCallersOwnEndIsNoOutage: a fetch that is cancelled is an error, and the
+// store does not count as away for it.
+func TestTheCallersOwnEndIsNoOutage(t *testing.T) {
+	for _, origin := range []dispatch.Origin{dispatch.Backfill, dispatch.Replay} {
+		t.Run(string(origin), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ctx, cancel := context.WithCancel(t.Context())
+				s := fakeStore{claim: func(claiming context.Context, c event.Claim) (event.Claim, event.Verdict, error) {
+					cancel()
+					return c, event.Granted, claiming.Err()
+				}}
+				d, log := newSpooling(t, &s, &fakeProducer{}, func(o *dispatch.Options) { o.OnOutage = dispatch.AcceptOnOutage })
+				in := of("op", "evt-1")
+				in.Origin = origin
+				_, err := d.Dispatch(ctx, in)
+				require.ErrorIs(t, err, context.Canceled)
+				require.Zero(t, log.Pending())
+				require.Zero(t, d.count(t, "gateway_unchecked_total"))
+
+				outcome, err := d.Dispatch(t.Context(), of("op", "evt-2"))
+				require.NoError(t, err)
+				require.Equal(t, dispatch.Accepted, outcome)
+				require.Len(t, s.claims, 2, "the store was asked")
+			})
+		})
+	}
 }
