@@ -78,3 +78,13 @@ func TestSlowEventsHaveTheirTime(t *testing.T) {
 		require.Zero(t, r.status().Missing)
 	})
 }
+
+// TestOnlyWhatKafkaHasIsSettled: an event on a disk is not in Kafka.
+func TestOnlyWhatKafkaHasIsSettled(t *testing.T) {
+	r := newRig(t)
+	r.kafka.result = dispatch.Spooled
+	r.came(1, 9, 5)
+	_, err := r.Fill(t.Context(), backfill.Request{}, nil)
+	require.NoError(t, err)
+	require.EqualValues(t, 1, r.status().Missing)
+}

@@ -19,11 +19,11 @@ import (
 // Outcome says what became of a number that was asked for.
 type Outcome string
 
-// The outcomes. Those of an event that came are the dispatcher's.
+// The outcomes. Those of an event that came are the dispatcher's, which spools none
+// that was fetched.
 const (
 	Accepted    = Outcome(dispatch.Accepted)
 	Duplicate   = Outcome(dispatch.Duplicate)
-	Spooled     = Outcome(dispatch.Spooled)
 	Quarantined = Outcome(dispatch.Quarantined)
 	Ready       = Outcome("ready")        // it came, and was not to be dispatched
 	NotReturned = Outcome("not_returned") // no event that can be used came for it
@@ -32,7 +32,7 @@ const (
 
 // Outcomes lists all outcomes.
 func Outcomes() []Outcome {
-	return []Outcome{Accepted, Duplicate, Spooled, Quarantined, Ready, NotReturned, Failed}
+	return []Outcome{Accepted, Duplicate, Quarantined, Ready, NotReturned, Failed}
 }
 
 // result is what became of numbers that were asked for. Those of a request that
@@ -167,8 +167,8 @@ func finishing(ctx context.Context) (context.Context, context.CancelFunc) {
 // maxNumber is as far as a store counts.
 const maxNumber = 1<<53 - 1
 
-// seen are the numbers that need not be asked for any more. An event that the
-// quarantine took would only get there again.
+// seen are the numbers that need not be asked for any more: Kafka has their events.
+// One that the quarantine took would only get there again.
 func seen(webhook string, events []fetched, r *result) []event.Number {
 	var all []event.Number
 	for _, e := range events {
@@ -177,7 +177,7 @@ func seen(webhook string, events []fetched, r *result) []event.Number {
 			continue
 		}
 		switch r.outcomes[e.number] {
-		case Accepted, Duplicate, Spooled, Quarantined:
+		case Accepted, Duplicate, Quarantined:
 			all = append(all, event.Number{Webhook: webhook, N: n})
 		}
 	}
