@@ -20,7 +20,7 @@
 // # What is trusted
 //
 // TLS vouches for the platform, so an event need not be encrypted. It must carry a
-// number that was asked for in the same request, once; everything else that an
+// number that was asked for in the same request, once with its type; everything else that an
 // answer holds is refused, counted by reason, and its number counts as not
 // returned. Age is no reason: dispatch looks in Kafka for an event that is older
 // than the store remembers.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -126,7 +127,7 @@ func (b *Backfiller) dispatchAll(ctx context.Context, h *hook, events []fetched,
 					outcome, err = b.dispatchOne(ctx, h, e.Event, received)
 				}
 				mu.Lock()
-				r.outcomes[e.number] = outcome
+				r.outcomes[e.number] = worse(r.outcomes[e.number], outcome)
 				r.failure = cmp.Or(err, r.failure)
 				mu.Unlock()
 			}
@@ -134,6 +135,16 @@ func (b *Backfiller) dispatchAll(ctx context.Context, h *hook, events []fetched,
 		})
 	}
 	_ = group.Wait() // the errors are in r
+}
+
+// worse is what becomes of a number with the outcomes of two events: it is settled
+// when all of its events are.
+func worse(x, y Outcome) Outcome {
+	rising := []Outcome{NotReturned, Duplicate, Accepted, Quarantined, Failed}
+	if slices.Index(rising, x) > slices.Index(rising, y) {
+		return x
+	}
+	return y
 }
 
 func (b *Backfiller) dispatchOne(ctx context.Context, h *hook, e event.Event, received time.Time) (Outcome, error) {
