@@ -69,7 +69,7 @@ type Dispatcher interface {
 // Numbers remembers which numbers have come and which have not. See store.Redis
 // for its promises.
 type Numbers interface {
-	See(ctx context.Context, seen []event.Number) error
+	SeeFetched(ctx context.Context, seen []event.Number) error
 	Due(ctx context.Context, webhook string, grace time.Duration, limit int) (event.Due, error)
 	Postpone(ctx context.Context, webhook string, all []event.Postponement) error
 	Gaps(ctx context.Context, webhook string, kind event.GapKind, from uint64, limit int) ([]event.Gap, error)

@@ -99,7 +99,7 @@ func (b *Backfiller) settle(ctx context.Context, h *hook, batch awareid.Batch, d
 	b.dispatchAll(ctx, h, events, received, r)
 	ctx, cancel := finishing(ctx)
 	defer cancel()
-	return b.opts.Numbers.See(ctx, seen(h.ID, events, r))
+	return b.opts.Numbers.SeeFetched(ctx, seen(h.ID, events, r))
 }
 
 // dispatchAll dispatches the events of an operation one after the other, in the

@@ -140,3 +140,22 @@ func TestTheCallersOwnEndIsNoOutage(t *testing.T) {
 		})
 	}
 }
+
+// TestFetchedNumbersAreForBackfillToTell, who asked for them.
+func TestFetchedNumbersAreForBackfillToTell(t *testing.T) {
+	for origin, want := range map[dispatch.Origin][]event.Number{
+		dispatch.Callback: {{Webhook: webhook, N: 17}},
+		dispatch.Replay:   {{Webhook: webhook, N: 17}},
+		dispatch.Backfill: nil,
+	} {
+		var n fakeNumbers
+		d := newDispatcher(t, &fakeStore{}, &fakeProducer{}, tracking(&n))
+		in := numberedAs(of("op", "evt-1"), "17")
+		in.Origin = origin
+		outcome, err := d.Dispatch(t.Context(), in)
+		require.NoError(t, err)
+		require.Equal(t, dispatch.Accepted, outcome)
+		d.close(t)
+		require.Equal(t, want, n.seen(), origin)
+	}
+}

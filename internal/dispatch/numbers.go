@@ -42,10 +42,11 @@ func newSeer(numbers Numbers, log *slog.Logger, m metrics) *seer {
 
 // see notes the number of an event that is answered for with an outcome. That
 // is also one which the broker refused and quarantine keeps: fetching it again
-// would not help. It never blocks.
+// would not help. Of what was fetched backfill tells the store itself. It never
+// blocks.
 func (s *seer) see(dl *delivery, o Outcome) {
 	switch {
-	case s.numbers == nil:
+	case s.numbers == nil, dl.origin == Backfill:
 	case dl.number != nil:
 		s.backlog.add(dl.number.Number)
 	case !dl.spooled && (o == Accepted || o == Spooled):
