@@ -19,6 +19,7 @@ import (
 // claimStore is a store that is opened, asked and closed here.
 type claimStore interface {
 	dispatch.Store
+	dispatch.Numbers
 	backfill.Numbers
 	Ping(ctx context.Context) error
 	Close() error

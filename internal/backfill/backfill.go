@@ -20,7 +20,7 @@
 // # What is trusted
 //
 // TLS vouches for the platform, so an event need not be encrypted. It must carry a
-// number that was asked for in the same request, once; everything else that an
+// number that was asked for in the same request, once with its type; everything else that an
 // answer holds is refused, counted by reason, and its number counts as not
 // returned. Age is no reason: dispatch looks in Kafka for an event that is older
 // than the store remembers.
@@ -69,7 +69,7 @@ type Dispatcher interface {
 // Numbers remembers which numbers have come and which have not. See store.Redis
 // for its promises.
 type Numbers interface {
-	See(ctx context.Context, seen []event.Number) error
+	SeeFetched(ctx context.Context, seen []event.Number) error
 	Due(ctx context.Context, webhook string, grace time.Duration, limit int) (event.Due, error)
 	Postpone(ctx context.Context, webhook string, all []event.Postponement) error
 	Gaps(ctx context.Context, webhook string, kind event.GapKind, from uint64, limit int) ([]event.Gap, error)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -19,11 +20,11 @@ import (
 // Outcome says what became of a number that was asked for.
 type Outcome string
 
-// The outcomes. Those of an event that came are the dispatcher's.
+// The outcomes. Those of an event that came are the dispatcher's, which spools none
+// that was fetched.
 const (
 	Accepted    = Outcome(dispatch.Accepted)
 	Duplicate   = Outcome(dispatch.Duplicate)
-	Spooled     = Outcome(dispatch.Spooled)
 	Quarantined = Outcome(dispatch.Quarantined)
 	Ready       = Outcome("ready")        // it came, and was not to be dispatched
 	NotReturned = Outcome("not_returned") // no event that can be used came for it
@@ -32,7 +33,7 @@ const (
 
 // Outcomes lists all outcomes.
 func Outcomes() []Outcome {
-	return []Outcome{Accepted, Duplicate, Spooled, Quarantined, Ready, NotReturned, Failed}
+	return []Outcome{Accepted, Duplicate, Quarantined, Ready, NotReturned, Failed}
 }
 
 // result is what became of numbers that were asked for. Those of a request that
@@ -51,6 +52,9 @@ const (
 	// dispatchTimeout leaves time to look in Kafka for an event that is older than
 	// the store's memory.
 	dispatchTimeout = 2 * time.Minute
+	// endGrace is how much longer than its context what has begun may take. The
+	// gateway's end waits for it.
+	endGrace = 3 * time.Second
 )
 
 // fetch asks for numbers and dispatches what comes, unless dry. The error is the
@@ -93,11 +97,14 @@ func (b *Backfiller) settle(ctx context.Context, h *hook, batch awareid.Batch, d
 		return nil
 	}
 	b.dispatchAll(ctx, h, events, received, r)
-	return b.opts.Numbers.See(ctx, seen(h.ID, events, r))
+	ctx, cancel := finishing(ctx)
+	defer cancel()
+	return b.opts.Numbers.SeeFetched(ctx, seen(h.ID, events, r))
 }
 
 // dispatchAll dispatches the events of an operation one after the other, in the
-// order of their numbers, and those of different operations side by side.
+// order of their numbers, and those of different operations side by side. Once the
+// context has ended it begins no other, and those have failed.
 func (b *Backfiller) dispatchAll(ctx context.Context, h *hook, events []fetched, received time.Time, r *result) {
 	operations := map[string][]fetched{}
 	var order []string
@@ -116,11 +123,11 @@ func (b *Backfiller) dispatchAll(ctx context.Context, h *hook, events []fetched,
 			var err error
 			for _, e := range operations[key] {
 				outcome := Failed // as the one before it, behind which it must stay
-				if err == nil {
+				if err == nil && ctx.Err() == nil {
 					outcome, err = b.dispatchOne(ctx, h, e.Event, received)
 				}
 				mu.Lock()
-				r.outcomes[e.number] = outcome
+				r.outcomes[e.number] = worse(r.outcomes[e.number], outcome)
 				r.failure = cmp.Or(err, r.failure)
 				mu.Unlock()
 			}
@@ -130,8 +137,18 @@ func (b *Backfiller) dispatchAll(ctx context.Context, h *hook, events []fetched,
 	_ = group.Wait() // the errors are in r
 }
 
+// worse is what becomes of a number with the outcomes of two events: it is settled
+// when all of its events are.
+func worse(x, y Outcome) Outcome {
+	rising := []Outcome{NotReturned, Duplicate, Accepted, Quarantined, Failed}
+	if slices.Index(rising, x) > slices.Index(rising, y) {
+		return x
+	}
+	return y
+}
+
 func (b *Backfiller) dispatchOne(ctx context.Context, h *hook, e event.Event, received time.Time) (Outcome, error) {
-	ctx, cancel := context.WithTimeout(ctx, dispatchTimeout)
+	ctx, cancel := finishing(ctx)
 	defer cancel()
 	outcome, err := b.opts.Dispatcher.Dispatch(ctx, dispatch.Inbound{
 		Event: e, WebhookID: h.ID, Origin: dispatch.Backfill, ReceivedAt: received,
@@ -144,11 +161,25 @@ func (b *Backfiller) dispatchOne(ctx context.Context, h *hook, e event.Event, re
 	return Outcome(outcome), nil
 }
 
+// finishing is a context for what is not to be broken off: it lasts for
+// dispatchTimeout, and for endGrace where the other one has ended.
+func finishing(ctx context.Context) (context.Context, context.CancelFunc) {
+	lasting, cancel := context.WithTimeout(context.WithoutCancel(ctx), dispatchTimeout)
+	stop := context.AfterFunc(ctx, func() {
+		defer cancel()
+		select {
+		case <-lasting.Done():
+		case <-time.After(endGrace):
+		}
+	})
+	return lasting, func() { stop(); cancel() }
+}
+
 // maxNumber is as far as a store counts.
 const maxNumber = 1<<53 - 1
 
-// seen are the numbers that need not be asked for any more. An event that the
-// quarantine took would only get there again.
+// seen are the numbers that need not be asked for any more: Kafka has their events.
+// One that the quarantine took would only get there again.
 func seen(webhook string, events []fetched, r *result) []event.Number {
 	var all []event.Number
 	for _, e := range events {
@@ -157,7 +188,7 @@ func seen(webhook string, events []fetched, r *result) []event.Number {
 			continue
 		}
 		switch r.outcomes[e.number] {
-		case Accepted, Duplicate, Spooled, Quarantined:
+		case Accepted, Duplicate, Quarantined:
 			all = append(all, event.Number{Webhook: webhook, N: n})
 		}
 	}

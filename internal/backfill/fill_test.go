@@ -261,3 +261,18 @@ func TestAPIRefuses(t *testing.T) {
 	})
 	require.Empty(t, a.jobs.List())
 }
+
+// TestAHandFetchBelowTheFirstNumber fetches what was named, and has nothing else
+// fetched later.
+func TestAHandFetchBelowTheFirstNumber(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		r.came(500, 510)
+		_, err := r.Fill(t.Context(), backfill.Request{From: at(490), To: at(491)}, nil)
+		require.NoError(t, err)
+		require.EqualValues(t, 500, r.status().First)
+		r.begin()
+		after(24 * time.Hour)
+		require.Equal(t, [][]string{{"490", "491"}}, r.platform.asked())
+	})
+}

@@ -19,7 +19,7 @@ const (
 	Undecryptable Reason = "undecryptable" // no key at hand opens it
 	Malformed     Reason = "malformed"     // not an event
 	Foreign       Reason = "foreign"       // it carries no number that was asked for
-	Repeated      Reason = "repeated"      // its number came before, in the same answer
+	Repeated      Reason = "repeated"      // its number and type came before, in the same answer
 	Future        Reason = "future"        // created in the time to come
 )
 
@@ -32,8 +32,15 @@ type fetched struct {
 	number string // as it was asked for
 }
 
+// isAgain says that an event is another one's repetition. A number may stand for a
+// transaction, whose events have types of their own: see event.Event.AliasKey.
+func (f fetched) isAgain(other fetched) bool {
+	return f.number == other.number && f.Type == other.Type
+}
+
 // read returns the events of an answer that can be used, in the order in which
-// their numbers were asked for, and counts the others.
+// their numbers were asked for, and counts the others. Those of one number are in
+// the order of their creation.
 func (b *Backfiller) read(h *hook, batch awareid.Batch, now time.Time) ([]fetched, map[Reason]int) {
 	asked := make(map[string]string, len(batch.Numbers))
 	place := make(map[string]int, len(batch.Numbers))
@@ -45,19 +52,22 @@ func (b *Backfiller) read(h *hook, batch awareid.Batch, now time.Time) ([]fetche
 	for _, body := range batch.Bodies {
 		e, reason := b.readOne(h, body, now)
 		number, ours := asked[canonical(e.TransactionNum)]
+		came := fetched{Event: e, number: number}
 		switch {
 		case reason == "" && !ours:
 			reason = Foreign
-		case reason == "" && slices.ContainsFunc(events, func(f fetched) bool { return f.number == number }):
+		case reason == "" && slices.ContainsFunc(events, came.isAgain):
 			reason = Repeated
 		}
 		if reason != "" {
 			refused[reason]++
 			continue
 		}
-		events = append(events, fetched{Event: e, number: number})
+		events = append(events, came)
 	}
-	slices.SortFunc(events, func(x, y fetched) int { return cmp.Compare(place[x.number], place[y.number]) })
+	slices.SortStableFunc(events, func(x, y fetched) int {
+		return cmp.Or(cmp.Compare(place[x.number], place[y.number]), x.Created.Compare(y.Created))
+	})
 	return events, refused
 }
 

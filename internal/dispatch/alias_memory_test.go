@@ -14,20 +14,21 @@ func oneOf(operation, id string) dispatch.Inbound {
 	return fetchedAs(numberedAs(of(operation, id), "17"))
 }
 
-func TestSpooledUnderTwoIDs(t *testing.T) {
+// TestFetchedWhileItsCallbackIsSpooled on another replica, under another id.
+func TestFetchedWhileItsCallbackIsSpooled(t *testing.T) {
 	w := newWorld(t)
 	a := w.replica(t, t.TempDir(), tracking(new(fakeNumbers)))
 	b := w.replica(t, t.TempDir(), tracking(new(fakeNumbers)))
 	w.refuse.Store(true)
 	require.Equal(t, dispatch.Spooled, a.post(t, oneOf("op", "evt-1")))
-	require.Equal(t, dispatch.Spooled, b.post(t, oneOf("op", "evt-2")))
+	_, err := b.Dispatch(t.Context(), oneOf("op", "evt-2"))
+	requireCause(t, dispatch.ErrNotStored, err)
 	require.Equal(t, dispatch.Spooled, b.post(t, of("op", "evt-3")))
 	w.refuse.Store(false)
 	a.drained(t)
 	b.drained(t)
-	ids := w.ids(t, 2)
-	require.Contains(t, []string{"evt-1", "evt-2"}, ids[0])
-	require.Equal(t, "evt-3", ids[1])
+	require.Equal(t, dispatch.Duplicate, b.post(t, oneOf("op", "evt-2")))
+	require.Equal(t, []string{"evt-1", "evt-3"}, w.ids(t, 2))
 	require.Equal(t, 2, stored(w.cluster, topic))
 }
 

@@ -60,11 +60,17 @@
 //
 // # The spool
 //
-// What cannot be settled now goes to the local spool, and is delivered from
+// A callback that cannot be settled now goes to the local spool, and is delivered from
 // there by the same claim and produce, in order of its operation: as long as an
 // event of an operation waits in a spool, on whichever replica, its later
 // events wait behind it. A spooled event whose first attempt left a doubt is
 // read back before it is produced, even where the store forgot the claim.
+//
+// What is fetched or replayed is at hand where it came from, and comes again. It
+// is never spooled, nor produced unchecked: where it cannot be settled now, for
+// want of its turn too, Dispatch returns the error. So it takes no room from
+// callbacks and holds none of them up, and a hole in the numbers stays one until
+// Kafka has its event.
 //
 // # Order over replicas
 //
@@ -187,7 +193,7 @@ type Outcome string
 const (
 	Accepted    Outcome = "accepted"    // Kafka has it, by this attempt
 	Duplicate   Outcome = "duplicate"   // Kafka had it before
-	Spooled     Outcome = "spooled"     // it is on disk here, and will be delivered
+	Spooled     Outcome = "spooled"     // it is on disk here, and will be delivered: a callback alone
 	Quarantined Outcome = "quarantined" // the quarantine topic has it
 )
 
@@ -210,19 +216,19 @@ type Options struct {
 	Terms          event.Terms
 	ProduceTimeout time.Duration // less than half of the lease
 	Replica        string
-	Spool          *spool.Log // nil: what cannot be settled now is an error
+	Spool          *spool.Log // for callbacks; nil: what cannot be settled now is an error
 	Queues         Queues     // nil: this is the only replica
 	Roster         Roster     // of the replicas with a spool; nil: this is the only one
 	Memory         Memory     // nil: the store forgets nothing
 	History        History    // to restore the store's memory from
 	Numbers        Numbers    // nil: no transaction number is tracked, and none guards against a second id
-	OnOutage       OnOutage   // of the store
+	OnOutage       OnOutage   // of the store, for callbacks: what is fetched or replayed is an error then
 	Log            *slog.Logger
 	Metrics        prometheus.Registerer
 	Now            func() time.Time // nil: time.Now
 }
 
-// OnOutage says what becomes of events while the store is away.
+// OnOutage says what becomes of callbacks while the store is away.
 type OnOutage int
 
 // The choices.
@@ -380,8 +386,9 @@ func (d *Dispatcher) Close(ctx context.Context) error {
 
 // Dispatch brings an event into its topic, unless it is there. It returns when
 // Kafka has acknowledged it or when the context ends, whichever is first; the
-// attempt itself goes on until the produce time-out. What cannot be settled by
-// then is Spooled, where there is a spool with room. A record that the broker
+// attempt itself goes on until the produce time-out. A callback that cannot be
+// settled by then is Spooled, where there is a spool with room; what is fetched or
+// replayed is an error. A record that the broker
 // refuses goes to quarantine. The errors are ErrStore, ErrInFlight,
 // ErrNotStored and ErrUnknown, and ErrRefused where the broker refuses the
 // quarantine record too. It must not be called once Close was.
@@ -389,6 +396,7 @@ func (d *Dispatcher) Dispatch(ctx context.Context, in Inbound) (Outcome, error) 
 	memory := newHold(in.Release)
 	defer memory.release()
 	dl := &delivery{
+		origin:   in.Origin,
 		claimKey: in.Event.ClaimKey(in.WebhookID),
 		topic:    d.opts.Routes.Topic(in.Event),
 		record:   in.record(),
@@ -417,7 +425,7 @@ func (d *Dispatcher) quarantineRefused(ctx context.Context, dl *delivery) error 
 	dl.memory.retain()
 	return d.Quarantine(ctx, Suspect{
 		Body: dl.record.Value, WebhookID: dl.webhook, Reason: ReasonRefused,
-		ReceivedAt: dl.received, Release: dl.memory.release,
+		ReceivedAt: dl.received, Release: dl.memory.release, origin: dl.origin,
 	})
 }
 

@@ -10,7 +10,12 @@ import (
 	"awareid-gateway/internal/event"
 )
 
-// deliverOrSpool delivers what can be settled now, and spools the rest.
+// comesAgain says that whoever sent a delivery still has it, and sends it again. It
+// must not take what is there for callbacks, which nobody has any more.
+func (dl *delivery) comesAgain() bool { return dl.origin == Backfill || dl.origin == Replay }
+
+// deliverOrSpool delivers what can be settled now, and spools the rest, or returns
+// why not.
 func (d *Dispatcher) deliverOrSpool(ctx context.Context, dl *delivery) (Outcome, error) {
 	if d.spooler != nil && d.spooler.holds(dl.queue) {
 		return d.spool(ctx, dl, errBehind)
@@ -69,10 +74,10 @@ func (d *Dispatcher) hasAlternative() bool {
 
 // withoutStore does what is configured for a store that is away.
 func (d *Dispatcher) withoutStore(ctx context.Context, dl *delivery, why error) (Outcome, error) {
-	switch d.opts.OnOutage {
-	case RejectOnOutage:
+	switch {
+	case d.opts.OnOutage == RejectOnOutage, dl.comesAgain():
 		return "", why
-	case AcceptOnOutage:
+	case d.opts.OnOutage == AcceptOnOutage:
 		outcome, err := d.produceUnchecked(ctx, dl)
 		if err == nil || errors.Is(err, ErrRefused) {
 			return outcome, err
@@ -111,11 +116,11 @@ const spoolTimeout = 800 * time.Millisecond
 // errBehind: an earlier event of the operation is in a spool.
 var errBehind = fmt.Errorf("%w: an earlier event of its operation waits in a spool", ErrNotStored)
 
-// spool puts a delivery on disk. Where that fails, the error is why it could
+// spool puts a delivery on disk, unless it comes again by itself. Where that fails, the error is why it could
 // not be delivered, and why not spooled.
 func (d *Dispatcher) spool(ctx context.Context, dl *delivery, why error) (Outcome, error) {
 	d.opts.Log.Debug("an event has to wait", "webhook", dl.webhook, "why", why)
-	if d.spooler == nil {
+	if d.spooler == nil || dl.comesAgain() {
 		return "", why
 	}
 	left := spoolTimeout

@@ -2,6 +2,8 @@ package dispatch_test
 
 import (
 	"context"
+	"encoding/json"
+	"os"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -136,25 +138,30 @@ func TestFindSince(t *testing.T) {
 func TestASpooledEventIsStillLookedFor(t *testing.T) {
 	w := newWorld(t)
 	dir := t.TempDir()
-	change := func(o *dispatch.Options) {
-		o.Terms = event.Terms{Lease: 3 * time.Second, TakeoverWait: time.Second, Keep: keep}
-	}
+	change := func(o *dispatch.Options) { o.Memory, o.History = nil, nil }
 	r := w.replica(t, dir, change)
-	old := of("operation-1", "evt-1")
-	old.Event.Created = inbound("evt-1").Event.Created // in 2022
-	require.Equal(t, dispatch.Accepted, r.post(t, old))
+	require.Equal(t, dispatch.Accepted, r.post(t, of("operation-1", "evt-1")))
 	r.stop(t)
 	w.redis.FlushAll() // as after the time to keep
 
-	r = w.replica(t, dir, change)
-	old.Origin = dispatch.Backfill
+	leave(t, dir, sinceAnHour(t))
 	blind := w.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Fetch}, Topic: topic, Err: kerr.NotLeaderForPartition, Count: -1})
-	require.Equal(t, dispatch.Spooled, r.post(t, old))
-	r.stop(t)
 	r = w.replica(t, dir, change)
 	require.Equal(t, 1, r.spool.Pending())
 	blind.Remove()
 	r.drained(t)
 	require.Equal(t, []string{"evt-1"}, w.ids(t, 1))
 	require.Equal(t, 1, stored(w.cluster, topic))
+}
+
+// sinceAnHour is evt-1 as it lies in a spool, to be looked for in an hour's records.
+func sinceAnHour(t *testing.T) []byte {
+	body, err := os.ReadFile("testdata/parcel-1.json")
+	require.NoError(t, err)
+	var fields map[string]any
+	require.NoError(t, json.Unmarshal(body, &fields))
+	fields["since"] = time.Now().Add(-time.Hour)
+	body, err = json.Marshal(fields)
+	require.NoError(t, err)
+	return body
 }

@@ -13,6 +13,7 @@ import (
 
 // delivery is what a journey needs to know of an event or a suspect body.
 type delivery struct {
+	origin   Origin // "": it is no event
 	claimKey string
 	topic    string
 	record   Record
@@ -74,7 +75,7 @@ func (d *Dispatcher) travel(ctx context.Context, dl *delivery) (Outcome, error) 
 	}
 	g, err := d.claim(ctx, event.Claim{
 		Key: dl.claimKey, Token: d.token(), Replica: d.opts.Replica, Place: place, FromOffset: from,
-		Queue: d.queueToAsk(dl), Alias: dl.alias(), Fetched: dl.fetched(),
+		Queue: d.queueToAsk(dl), Alias: dl.alias(), Fetched: dl.origin == Backfill,
 	}, !dl.spooled)
 	if err != nil {
 		return "", err

@@ -42,10 +42,11 @@ func newSeer(numbers Numbers, log *slog.Logger, m metrics) *seer {
 
 // see notes the number of an event that is answered for with an outcome. That
 // is also one which the broker refused and quarantine keeps: fetching it again
-// would not help. It never blocks.
+// would not help. Of what was fetched backfill tells the store itself. It never
+// blocks.
 func (s *seer) see(dl *delivery, o Outcome) {
 	switch {
-	case s.numbers == nil:
+	case s.numbers == nil, dl.origin == Backfill:
 	case dl.number != nil:
 		s.backlog.add(dl.number.Number)
 	case !dl.spooled && (o == Accepted || o == Spooled):
@@ -92,8 +93,7 @@ func (s *seer) close(ctx context.Context) {
 // numbered is what a delivery knows of its event's transaction number.
 type numbered struct {
 	event.Number
-	Alias    string         `json:"alias"` // as in event.Claim
-	Fetched  bool           `json:"fetched,omitempty"`
+	Alias    string         `json:"alias"`    // as in event.Claim
 	Identity []event.Header `json:"identity"` // of its records under another id
 }
 
@@ -105,22 +105,19 @@ func (dl *delivery) alias() string {
 	return dl.number.Alias
 }
 
-func (dl *delivery) fetched() bool { return dl.number != nil && dl.number.Fetched }
-
 // numberOf is nil where the event has no number, or nobody wants to know.
 func (d *Dispatcher) numberOf(in Inbound) *numbered {
 	n, ok := in.Event.Sequence()
 	if !ok || d.opts.Numbers == nil {
 		return nil
 	}
-	identity, fetched := in.Event.AliasIdentity(in.WebhookID), in.Origin == Backfill
-	if !fetched { // another callback's record is another event's
+	identity := in.Event.AliasIdentity(in.WebhookID)
+	if in.Origin != Backfill { // another callback's record is another event's
 		identity = append(identity, event.Header{Key: headerOrigin, Value: []byte(Backfill)})
 	}
 	return &numbered{
 		Number:   event.Number{Webhook: in.WebhookID, N: n},
 		Alias:    in.Event.AliasKey(in.WebhookID),
-		Fetched:  fetched,
 		Identity: identity,
 	}
 }

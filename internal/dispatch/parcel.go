@@ -57,6 +57,7 @@ func (p *parcel) size() int64 { return int64(len(p.Record.Value)) + 1<<10 }
 
 func (p *parcel) delivery() *delivery {
 	return &delivery{
+		origin:   Origin(headerOf(p.Record.Headers, headerOrigin)),
 		claimKey: p.ClaimKey, topic: p.Topic, record: p.Record, identity: p.Identity,
 		queue: p.Ticket.Queue, webhook: p.WebhookID, received: p.ReceivedAt, created: p.CreatedAt,
 		memory: newHold(nil), spooled: true, since: p.Since, doubt: p.Doubt, number: p.Number,

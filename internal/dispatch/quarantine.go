@@ -42,6 +42,8 @@ type Suspect struct {
 	Reason     Reason
 	ReceivedAt time.Time
 	Release    func() // as in Inbound
+
+	origin Origin // of the event that it is; "": it is none
 }
 
 // Quarantine keeps a body whole in the quarantine topic, one record for one
@@ -57,6 +59,7 @@ func (d *Dispatcher) Quarantine(ctx context.Context, s Suspect) error {
 		return fmt.Errorf("%w: %w", ErrNotStored, err)
 	}
 	_, err = d.deliverOrSpool(ctx, &delivery{
+		origin:   s.origin,
 		claimKey: suspectKey(s.WebhookID, digest),
 		topic:    d.opts.Routes.Quarantine(),
 		record:   record,

@@ -10,14 +10,23 @@ import (
 
 // See does what Redis.See does, in one transaction.
 func (f *File) See(ctx context.Context, seen []event.Number) error {
-	_, err := do(ctx, f, func(t *table) (bool, error) { return true, t.see(runsOf(seen)) })
+	return f.see(ctx, runsOf(seen), startReach)
+}
+
+// SeeFetched does what Redis.SeeFetched does, in one transaction.
+func (f *File) SeeFetched(ctx context.Context, seen []event.Number) error {
+	return f.see(ctx, runsOf(seen), fetchedReach)
+}
+
+func (f *File) see(ctx context.Context, runs []numberRun, reach uint64) error {
+	_, err := do(ctx, f, func(t *table) (bool, error) { return true, t.see(runs, reach) })
 	if err != nil {
 		return fmt.Errorf("note transaction numbers in file: %w", err)
 	}
 	return nil
 }
 
-func (t *table) see(runs []numberRun) (err error) {
+func (t *table) see(runs []numberRun, reach uint64) (err error) {
 	var s *sheet
 	for i, run := range runs {
 		if i == 0 || run.webhook != runs[i-1].webhook {
@@ -25,7 +34,7 @@ func (t *table) see(runs []numberRun) (err error) {
 				return err
 			}
 		}
-		if err := s.see(run.first, run.last); err != nil {
+		if err := s.see(run.first, run.last, reach); err != nil {
 			return err
 		}
 	}

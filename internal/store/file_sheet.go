@@ -52,7 +52,7 @@ func openSheet(t *table, webhook string) (*sheet, error) {
 	return s, err
 }
 
-func (s *sheet) see(a, b uint64) error {
+func (s *sheet) see(a, b, reach uint64) error {
 	next := s.sum(sumNext)
 	if next == 0 {
 		return errors.Join(s.set(sumFirst, a), s.set(sumNext, b+1))
@@ -67,7 +67,7 @@ func (s *sheet) see(a, b uint64) error {
 		}
 		b = next - 1
 	}
-	if first := s.sum(sumFirst); a < first && first <= b+startReach {
+	if first := s.sum(sumFirst); a < first && first <= b+reach {
 		err := s.set(sumFirst, a)
 		if b+1 < first {
 			err = errors.Join(err, s.put(event.Missing, row{first: b + 1, last: first - 1, since: s.now()}))

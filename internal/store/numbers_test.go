@@ -17,6 +17,7 @@ const hookID = "0123456789abcdef0123456789abcdef"
 // numberStore is what both stores know of transaction numbers.
 type numberStore interface {
 	See(ctx context.Context, seen []event.Number) error
+	SeeFetched(ctx context.Context, seen []event.Number) error
 	Due(ctx context.Context, webhook string, grace time.Duration, limit int) (event.Due, error)
 	Postpone(ctx context.Context, webhook string, all []event.Postponement) error
 	Gaps(ctx context.Context, webhook string, kind event.GapKind, from uint64, limit int) ([]event.Gap, error)
@@ -38,11 +39,20 @@ func (n numbering) see(seen ...uint64) {
 
 func (n numbering) seeOf(webhook string, seen ...uint64) {
 	n.t.Helper()
+	require.NoError(n.t, n.See(n.t.Context(), numbersOf(webhook, seen)))
+}
+
+func (n numbering) seeFetched(seen ...uint64) {
+	n.t.Helper()
+	require.NoError(n.t, n.SeeFetched(n.t.Context(), numbersOf(hookID, seen)))
+}
+
+func numbersOf(webhook string, seen []uint64) []event.Number {
 	all := make([]event.Number, len(seen))
 	for i, s := range seen {
 		all[i] = event.Number{Webhook: webhook, N: s}
 	}
-	require.NoError(n.t, n.See(n.t.Context(), all))
+	return all
 }
 
 // span is a gap without its times.
@@ -91,6 +101,7 @@ func TestNumbers(t *testing.T) {
 		"nothing is known of a new webhook":          nothingIsKnown,
 		"holes show between numbers":                 holesShow,
 		"a small disorder at the start shows holes":  disorderAtTheStart,
+		"what is fetched below the start shows none": fetchedBelowTheStart,
 		"a jump is one gap":                          jumpIsOneGap,
 		"webhooks do not meet":                       webhooksDoNotMeet,
 		"gaps are due after the grace":               dueAfterGrace,
@@ -174,6 +185,20 @@ func disorderAtTheStart(n numbering) {
 	n.see(1990, 1991, 1992, 1993, 1994, 1995, 1996)
 	require.EqualValues(n.t, 1990, n.sums().First)
 	require.Equal(n.t, []span{{1999, 1999, 0}}, n.gaps(event.Missing))
+}
+
+func fetchedBelowTheStart(n numbering) {
+	n.see(1000, 1010)
+	n.seeFetched(990, 991, 999)
+	require.EqualValues(n.t, 1000, n.sums().First)
+	require.Equal(n.t, []span{{1001, 1009, 0}}, n.gaps(event.Missing))
+	n.seeFetched(997, 998, 999, 1000, 1001, 1005)
+	require.EqualValues(n.t, 997, n.sums().First, "nothing is between")
+	require.Equal(n.t, []span{{1002, 1004, 0}, {1006, 1009, 0}}, n.gaps(event.Missing))
+	n.seeFetched(1012)
+	require.Equal(n.t, []span{{1002, 1004, 0}, {1006, 1009, 0}, {1011, 1011, 0}}, n.gaps(event.Missing))
+	n.see(990)
+	require.EqualValues(n.t, 990, n.sums().First)
 }
 
 func jumpIsOneGap(n numbering) {

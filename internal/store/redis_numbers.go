@@ -33,6 +33,8 @@ const (
 	// startReach is how far below the first number another one can still show that
 	// those between are missing: replicas and callbacks overtake each other.
 	startReach = 1024
+	// fetchedReach is the same for numbers that were fetched.
+	fetchedReach = 0
 	// maxRuns bounds the numbers' runs of one script, and with it how long Redis is
 	// kept from everybody else.
 	maxRuns = 256
@@ -47,13 +49,23 @@ const (
 // It makes one round trip. On an error some may be noted and some not, and the
 // call may be made again.
 func (r *Redis) See(ctx context.Context, seen []event.Number) error {
-	if err := r.see(ctx, runsOf(seen)); err != nil {
+	return r.see(ctx, runsOf(seen), startReach)
+}
+
+// SeeFetched is See for numbers that were asked for: below the first number of a
+// webhook they show nothing to be missing, since nobody asked for what lies between.
+func (r *Redis) SeeFetched(ctx context.Context, seen []event.Number) error {
+	return r.see(ctx, runsOf(seen), fetchedReach)
+}
+
+func (r *Redis) see(ctx context.Context, runs []numberRun, reach int) error {
+	if err := r.seeAll(ctx, runs, reach); err != nil {
 		return fmt.Errorf("note transaction numbers in Redis: %w", err)
 	}
 	return nil
 }
 
-func (r *Redis) see(ctx context.Context, runs []numberRun) error {
+func (r *Redis) seeAll(ctx context.Context, runs []numberRun, reach int) error {
 	pipe := r.client.Pipeline()
 	var cmds []*redis.Cmd
 	var keys [][]string
@@ -63,7 +75,7 @@ func (r *Redis) see(ctx context.Context, runs []numberRun) error {
 		for n < len(runs) && n < maxRuns && runs[n].webhook == runs[0].webhook {
 			n++
 		}
-		keys, args = append(keys, r.numberKeys(runs[0].webhook)), append(args, seeArgs(runs[:n]))
+		keys, args = append(keys, r.numberKeys(runs[0].webhook)), append(args, seeArgs(runs[:n], reach))
 		cmds = append(cmds, seeScript.EvalSha(ctx, pipe, keys[len(keys)-1], args[len(args)-1]...))
 		runs = runs[n:]
 	}
@@ -80,8 +92,8 @@ func (r *Redis) see(ctx context.Context, runs []numberRun) error {
 	return nil
 }
 
-func seeArgs(runs []numberRun) []any {
-	args := append(make([]any, 0, 2+2*len(runs)), maxGaps+2, startReach) // two are the ends of what is known
+func seeArgs(runs []numberRun, reach int) []any {
+	args := append(make([]any, 0, 2+2*len(runs)), maxGaps+2, reach) // two are the ends of what is known
 	for _, run := range runs {
 		args = append(args, run.first, run.last)
 	}
