@@ -1,13 +1,12 @@
 package backfill
 
 import (
+	"cmp"
 	"context"
-	"errors"
 	"math"
 	"strconv"
 	"time"
 
-	"awareid-gateway/internal/awareid"
 	"awareid-gateway/internal/event"
 )
 
@@ -58,21 +57,15 @@ func (b *Backfiller) fillBatch(ctx context.Context, h *hook) (more bool, err err
 	if len(asked) == 0 {
 		return false, nil
 	}
-	result, err := b.fetch(ctx, h, textOf(asked), false)
-	if err != nil && !errors.Is(err, awareid.ErrNotFound) {
-		return false, err // what was not settled stays due
-	}
-	if err != nil { // the platform may say so of a number, too
-		b.metrics.failed(h.ID, err)
-		b.opts.Log.Warn("missing events are unknown to the platform", "webhook", h.ID, "numbers", len(asked), "error", err)
-	}
+	result, failure := b.fetch(ctx, h, textOf(asked), false)
+	// What was answered is settled whatever failed then; the rest stays due.
 	if err := b.opts.Numbers.Postpone(ctx, h.ID, b.postponements(asked, result)); err != nil {
 		return false, err
 	}
 	if err := b.judge(ctx, h, sums, asked, result); err != nil {
 		return false, err
 	}
-	return len(asked) == b.opts.Batch, result.failure
+	return len(asked) == b.opts.Batch, cmp.Or(failure, result.failure)
 }
 
 // number is one that is asked for.
@@ -160,8 +153,8 @@ const (
 func (b *Backfiller) judge(ctx context.Context, h *hook, sums event.Numbers, asked []number, r result) error {
 	pace := sums.Pace
 	for _, a := range asked {
-		outcome := r.outcomes[a.text()]
-		if !a.first || outcome == Failed {
+		outcome, known := r.outcomes[a.text()]
+		if !a.first || !known || outcome == Failed {
 			continue // that one will be asked for the first time again
 		}
 		pace.Asked++
