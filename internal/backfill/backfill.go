@@ -9,10 +9,12 @@
 // by one replica at a time. A batch that is not full waits for three intervals more,
 // so that there is about one request for a hundred numbers. What does not come
 // back is asked for again after a growing wait, and in the end listed as
-// unrecoverable; it may still come late, and then it is off the list. The same goes for a number
-// for which the platform has no usable answer even alone, whatever it answers for
-// others: one bad number does not stop them. Where five alone have none, and no
-// request is answered, it is the webhook or the platform, and the others wait.
+// unrecoverable; it may still come late, and then it is off the list.
+//
+// One bad number does not stop the others. Where the platform has no usable answer
+// for a number even alone, that has not come back. Where five alone have none, and
+// no request is answered, it is the webhook or the platform, and the others wait.
+// A number to which the platform answers 5xx is found round by round.
 //
 // When under half of at least 100 numbers that were asked for the first time came
 // back, the numbers are not dense, or not ours: filling pauses for that webhook,
@@ -125,6 +127,7 @@ type hook struct {
 	opener    atomic.Pointer[decrypt.Opener]
 	failures  int
 	notBefore time.Time
+	narrowing narrowing
 }
 
 // New returns a Backfiller that does nothing by itself until Run.

@@ -36,6 +36,37 @@ func TestBadNumbersDoNotStopOthers(t *testing.T) {
 	}
 }
 
+// TestNumbersThatBreakThePlatform are found, although it answers as if it were out
+// of order, and an outage is taken for what it is.
+func TestNumbersThatBreakThePlatform(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		bad := []string{"1", "2", "77"}
+		r.platform.fails = failOn(http.StatusInternalServerError, bad...)
+		r.begin()
+		r.came(0, 0)
+		r.came(101, 101)
+		after(grace + time.Hour)
+		require.Len(t, r.kafka.ids(), 97)
+		require.Contains(t, r.log.String(), "the platform fails at one number")
+		after(10 * time.Hour)
+		require.Zero(t, r.status().Missing)
+		before := len(r.platform.asked())
+
+		r.platform.set(func(p *platform) {
+			p.fails = func([]string) error { return &awareid.Error{Status: http.StatusServiceUnavailable} }
+		})
+		r.came(202, 202)
+		after(grace + 24*time.Hour)
+		require.EqualValues(t, 100, r.status().Missing, "an outage is nobody's fault")
+		require.Less(t, len(r.platform.asked())-before, 2*24*60+10, "two in a minute")
+		r.platform.set(func(p *platform) { p.fails = nil })
+		after(2 * time.Hour)
+		require.Zero(t, r.status().Missing+r.status().Retrying)
+		require.Len(t, r.kafka.ids(), 97+100+len(bad)-int(r.status().Unrecoverable))
+	})
+}
+
 // TestUnknownWebhook costs a few requests, and leaves most of the numbers alone.
 func TestUnknownWebhook(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

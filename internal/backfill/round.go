@@ -57,7 +57,8 @@ func (b *Backfiller) fillBatch(ctx context.Context, h *hook) (more bool, err err
 	if len(asked) == 0 {
 		return false, nil
 	}
-	result, failure := b.fetch(ctx, h, textOf(asked), false)
+	narrowed := h.narrowing.size > 0
+	result, failure := b.fetchPart(ctx, h, asked)
 	// What was answered is settled whatever failed then; the rest stays due.
 	if err := b.opts.Numbers.Postpone(ctx, h.ID, b.postponements(asked, result)); err != nil {
 		return false, err
@@ -65,7 +66,7 @@ func (b *Backfiller) fillBatch(ctx context.Context, h *hook) (more bool, err err
 	if err := b.judge(ctx, h, sums, asked, result); err != nil {
 		return false, err
 	}
-	return len(asked) == b.opts.Batch, cmp.Or(failure, result.failure)
+	return len(asked) == b.opts.Batch || narrowed, cmp.Or(failure, result.failure)
 }
 
 // number is one that is asked for.
