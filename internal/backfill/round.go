@@ -13,12 +13,15 @@ import (
 // longestRest is how long a webhook is left alone after rounds that failed.
 const longestRest = time.Minute
 
-// round fills what can be filled now. After a failure the next one waits.
+// round fills what can be filled now, and within an interval or a batch, whichever
+// is longer: the rounds of all webhooks end before the next begin. After a failure
+// the next one waits.
 func (b *Backfiller) round(ctx context.Context, h *hook) {
 	if b.opts.Now().Before(h.notBefore) {
 		return
 	}
-	for more := true; more && ctx.Err() == nil; {
+	end := b.opts.Now().Add(b.opts.Interval)
+	for more := true; more && ctx.Err() == nil && b.opts.Now().Before(end); {
 		var err error
 		if more, err = b.fillBatch(ctx, h); err != nil {
 			b.failed(ctx, h, err)
