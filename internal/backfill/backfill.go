@@ -36,6 +36,9 @@
 // missed until then. What comes before the first number that was ever seen is not
 // missed at all. Both can be fetched by hand.
 //
+// A callback whose number lies far above all others makes whatever is between them
+// missing, up to pauses that do not end. [Backfiller.Restart] is the way back.
+//
 // Whoever leads may be cut off in the middle of a batch; the next one repeats it,
 // and the claims make duplicates of what was done. A store that loses its memory
 // forgets what was missing, and begins with the next number that comes. Nothing
@@ -80,6 +83,7 @@ type Numbers interface {
 	Gaps(ctx context.Context, webhook string, kind event.GapKind, from uint64, limit int) ([]event.Gap, error)
 	Numbers(ctx context.Context, webhook string) (event.Numbers, error)
 	SetPace(ctx context.Context, webhook string, pace event.Pace) error
+	Forget(ctx context.Context, webhook string) (event.Numbers, error)
 }
 
 // Leader lets one replica at a time do a task. See store.Redis for its promises.

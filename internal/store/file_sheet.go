@@ -202,6 +202,12 @@ func (s *sheet) setPace(p event.Pace) (err error) {
 	return err
 }
 
+// forget ends the sheet.
+func (s *sheet) forget(webhook string) error {
+	s.table.changed = true
+	return s.table.claims.Tx().Bucket([]byte("numbers")).DeleteBucket([]byte(webhook))
+}
+
 func (s *sheet) put(kind event.GapKind, r row) error {
 	return errors.Join(s.gaps[kind].Put(bigEndian(r.last), bigEndian(r.first, r.since, r.attempts, r.due)),
 		s.add(string(kind), r.last-r.first+1), s.add(sumGaps+string(kind), 1))

@@ -22,6 +22,7 @@ type numberStore interface {
 	Gaps(ctx context.Context, webhook string, kind event.GapKind, from uint64, limit int) ([]event.Gap, error)
 	Numbers(ctx context.Context, webhook string) (event.Numbers, error)
 	SetPace(ctx context.Context, webhook string, pace event.Pace) error
+	Forget(ctx context.Context, webhook string) (event.Numbers, error)
 }
 
 // numbering is a store in a test.
@@ -99,6 +100,7 @@ func TestNumbers(t *testing.T) {
 		"what came is not put back":                  cameIsNotPutBack,
 		"a late number is recoverable":               lateNumber,
 		"the pace is kept":                           paceIsKept,
+		"what is forgotten begins anew":              forgottenBeginsAnew,
 		"gaps are read in pages":                     pagesOfGaps,
 		"whatever the order, what is left is missed": anyOrder,
 	}
@@ -317,6 +319,31 @@ func manyWait(n numbering) {
 	require.Empty(n.t, n.due(0, 10).Missing)
 	n.see(1)
 	require.Equal(n.t, []span{{8193, 8193, 0}}, spans(n.due(0, 1).Missing))
+}
+
+func forgottenBeginsAnew(n numbering) {
+	n.see(1, 9, 1<<52)
+	n.seeOf("another", 1, 3)
+	n.postpone(event.Postponement{First: 2, Last: 3, GiveUp: true}, event.Postponement{First: 4, Last: 4, Attempts: 1})
+	require.NoError(n.t, n.SetPace(n.t.Context(), hookID, event.Pace{Asked: 7, Pauses: 2}))
+	known := n.sums()
+	dropped, err := n.Forget(n.t.Context(), hookID)
+	require.NoError(n.t, err)
+	known.Now, dropped.Now = time.Time{}, time.Time{}
+	require.Equal(n.t, known, dropped)
+	require.EqualValues(n.t, 1<<52+1, dropped.Next)
+	sums := n.sums()
+	sums.Now = time.Time{}
+	require.Equal(n.t, event.Numbers{}, sums)
+	for _, kind := range event.GapKinds() {
+		require.Empty(n.t, n.gaps(kind))
+	}
+
+	n.see(5000, 5003)
+	require.Equal(n.t, []span{{5001, 5002, 0}}, n.gaps(event.Missing))
+	other, err := n.Numbers(n.t.Context(), "another")
+	require.NoError(n.t, err)
+	require.EqualValues(n.t, 1, other.Missing)
 }
 
 func paceIsKept(n numbering) {

@@ -215,6 +215,20 @@ func (r *Redis) SetPace(ctx context.Context, webhook string, pace event.Pace) er
 	return nil
 }
 
+// Forget drops what is known of a webhook's transaction numbers, the pace among
+// it, and returns what that was a moment before. The next number that comes is the
+// first one again.
+func (r *Redis) Forget(ctx context.Context, webhook string) (event.Numbers, error) {
+	known, err := r.Numbers(ctx, webhook)
+	if err != nil {
+		return event.Numbers{}, err
+	}
+	if err := r.client.Unlink(ctx, r.numberKeys(webhook)...).Err(); err != nil {
+		return event.Numbers{}, fmt.Errorf("forget transaction numbers in Redis: %w", err)
+	}
+	return known, nil
+}
+
 // numberKeys are the keys of the scripts. Braces keep them in one slot.
 func (r *Redis) numberKeys(webhook string) []string {
 	keys := make([]string, 0, 4)
