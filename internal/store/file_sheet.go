@@ -67,7 +67,9 @@ func (s *sheet) see(a, b uint64) error {
 		}
 		b = next - 1
 	}
-	if first := s.sum(sumFirst); a < first && first <= b+startReach {
+	first := s.sum(sumFirst)
+	room := b+1 >= first || s.sum(sumGaps+string(event.Missing)) < maxGaps
+	if a < first && first <= b+startReach && room {
 		err := s.set(sumFirst, a)
 		if b+1 < first {
 			err = errors.Join(err, s.put(event.Missing, row{first: b + 1, last: first - 1, since: s.now()}))

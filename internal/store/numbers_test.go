@@ -121,6 +121,7 @@ func TestBoundsOfNumbers(t *testing.T) {
 				"the list of the unrecoverable has a bound": listHasABound,
 				"nothing new is asked for while many wait":  manyWait,
 				"gaps grow together where there is no room": gapsGrowTogether,
+				"the start stays where there is no room":    startStays,
 			})
 		})
 	}
@@ -286,6 +287,26 @@ func evenNumbers(holes uint64) (all []uint64) {
 		all = append(all, 2*i)
 	}
 	return all
+}
+
+func startStays(n numbering) {
+	const most, start = 200_000, 1000
+	for some := range slices.Chunk(evenNumbers(most), 20_000) {
+		shifted := make([]uint64, len(some))
+		for i, s := range some {
+			shifted[i] = start + s
+		}
+		n.see(shifted...)
+	}
+	n.see(start - 10)
+	require.EqualValues(n.t, start, n.sums().First)
+	require.EqualValues(n.t, most, n.sums().Missing)
+	n.see(start-1, start-2)
+	require.EqualValues(n.t, start-2, n.sums().First, "a neighbour takes no room")
+	n.see(start + 1)
+	n.see(start - 10)
+	require.EqualValues(n.t, start-10, n.sums().First)
+	require.EqualValues(n.t, most-1+7, n.sums().Missing)
 }
 
 func gapsGrowTogether(n numbering) {

@@ -20,7 +20,7 @@ import (
 // costs is the count of gaps, and that has a bound. At the bound nothing is
 // forgotten: a number that would split a gap is left in it, and a new gap becomes
 // one with the gap below it. Numbers that came are then asked for once more, and
-// are duplicates.
+// are duplicates. What is known does not reach lower then, if that took a gap.
 const (
 	// maxGaps bounds the gaps of each set of a webhook. One takes 127 bytes of
 	// Redis' memory (7.0.15).
