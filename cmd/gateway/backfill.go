@@ -31,19 +31,24 @@ type backfillCmd struct {
 	Status        bool `xor:"what" help:"Show what is missing, and whether fetching pauses, and fetch nothing."`
 	Unrecoverable bool `xor:"what" help:"List the numbers that were given up, and fetch nothing."`
 	Resume        bool `xor:"what" help:"End a pause of the running gateway, and fetch nothing."`
+	Restart       bool `xor:"what" help:"Forget what is known of the webhook's numbers, begin anew with the next one that comes, and fetch nothing."`
 }
 
 // Help says what is fetched, and when it is done.
 func (backfillCmd) Help() string {
-	return "Reads the same variables as serve, asks AwareID's event-data API for the numbers, and dispatches what comes with origin backfill. Without a selection it fetches whatever is missing now, numbers that were given up among it, and does not wait for BACKFILL_GRACE. What is in Kafka already is a duplicate, so it may be repeated. It can run beside the gateway, if that has REDIS_URL; with STORE_FILE use the admin API of the gateway, /api/backfill, or stop it. The exit code is 1 if anything did not come or could not be dispatched."
+	return "Reads the same variables as serve, asks AwareID's event-data API for the numbers, and dispatches what comes with origin backfill. Without a selection it fetches whatever is missing now, numbers that were given up among it, and does not wait for BACKFILL_GRACE. What is in Kafka already is a duplicate, so it may be repeated. It can run beside the gateway, if that has REDIS_URL; with STORE_FILE use the admin API of the gateway, /api/backfill, or stop it. The exit code is 1 if anything did not come or could not be dispatched.\n\nOne callback with a number far above all others makes all between them missing, and fetching pauses for ever longer. --restart drops the numbers that are missing, to be asked for again, or given up, and the pause, and prints how many there were; what is then missing below the next number has to be fetched with --from and --to. With several webhooks it wants --webhook."
 }
 
 // Validate refuses a selection where nothing is fetched.
 func (c *backfillCmd) Validate() error {
-	if (c.Status || c.Unrecoverable || c.Resume) && (c.From != nil || c.To != nil || len(c.List) > 0 || c.Since != 0 || c.DryRun) {
-		return errors.New("--status, --unrecoverable and --resume fetch nothing, and take no selection")
+	if c.asksNothing() && (c.From != nil || c.To != nil || len(c.List) > 0 || c.Since != 0 || c.DryRun) {
+		return errors.New("--status, --unrecoverable, --resume and --restart fetch nothing, and take no selection")
 	}
 	return nil
+}
+
+func (c *backfillCmd) asksNothing() bool {
+	return c.Status || c.Unrecoverable || c.Resume || c.Restart
 }
 
 var (
@@ -73,6 +78,8 @@ func (c *backfillCmd) Run(ctx context.Context, io streams) (err error) {
 		return c.unrecoverable(ctx, b, io.out)
 	case c.Resume:
 		return asUsage(b.Resume(ctx, c.Webhook))
+	case c.Restart:
+		return c.restart(ctx, b, io.out)
 	default:
 		return c.fetch(ctx, b, io)
 	}
@@ -80,7 +87,7 @@ func (c *backfillCmd) Run(ctx context.Context, io streams) (err error) {
 
 // open opens what is needed: Kafka only where something may be dispatched.
 func (c *backfillCmd) open(ctx context.Context, w *ward) (a *app, err error) {
-	if c.Status || c.Unrecoverable || c.Resume || c.DryRun {
+	if c.asksNothing() || c.DryRun {
 		a = &app{cfg: w.cfg, log: w.log}
 		if a.store, err = openClaims(w.cfg); err == nil {
 			err = a.store.Ping(ctx)
@@ -165,6 +172,23 @@ func (c *backfillCmd) status(ctx context.Context, b *backfill.Backfiller, out io
 		fmt.Fprintf(table, "%s\t%s\t%s\t%d\t%d\t%d\t%s\n", s.ID, first, next, s.Missing, s.Retrying, s.Unrecoverable, until)
 	}
 	return table.Flush()
+}
+
+func (c *backfillCmd) restart(ctx context.Context, b *backfill.Backfiller, out io.Writer) error {
+	dropped, err := b.Restart(ctx, c.Webhook)
+	if err != nil {
+		return asUsage(err)
+	}
+	if c.JSON {
+		return json.NewEncoder(out).Encode(dropped)
+	}
+	if !dropped.Begun {
+		fmt.Fprintf(out, "%s: nothing was known\n", dropped.ID)
+		return nil
+	}
+	fmt.Fprintf(out, "%s: dropped the numbers %d to %d, of which %d were missing, %d to be asked for again, %d given up\n",
+		dropped.ID, dropped.First, dropped.Next-1, dropped.Missing, dropped.Retrying, dropped.Unrecoverable)
+	return nil
 }
 
 // maxListed bounds the list of the unrecoverable, as the store does.

@@ -162,6 +162,11 @@ func TestBackfillStatus(t *testing.T) {
 	status = runToEnd(t, environ, "backfill", "--status")
 	require.Regexp(t, s.hook.ID+` +1 +10 +5 +0 +2 +-\n`, status.out)
 	require.Regexp(t, `^3-4  missing since \d{4}-.*Z\n$`, runToEnd(t, environ, "backfill", "--unrecoverable").out)
+
+	restarted := runToEnd(t, environ, "backfill", "--restart")
+	require.Equal(t, exitOK, restarted.code, restarted.err)
+	require.Equal(t, s.hook.ID+": dropped the numbers 1 to 9, of which 5 were missing, 0 to be asked for again, 2 given up\n", restarted.out)
+	require.Equal(t, s.hook.ID+": nothing was known\n", runToEnd(t, environ, "backfill", "--restart").out)
 }
 
 // TestBackfillArguments are refused with the code for usage.
@@ -177,6 +182,7 @@ func TestBackfillArguments(t *testing.T) {
 		"another webhook":   {"--webhook=x", "--list=3"},
 		"status of a range": {"--status", "--from=1", "--to=2"},
 		"two at a time":     {"--status", "--resume"},
+		"restart of a list": {"--restart", "--list=3"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := runToEnd(t, environ, append([]string{"backfill"}, args...)...)

@@ -94,7 +94,7 @@ func refuseForged(t *testing.T, g *gateway, name string, scheme simulator.Scheme
 	flipped[len(flipped)/2] ^= 1
 	requireUnauthorized(t, g.post(t, name, flipped, header))
 	requireUnauthorized(t, g.post(t, name, body[:len(body)-4], header)) // more than the padding of base64
-	if scheme.Covers != "plaintext" { // which says nothing of blanks around the envelope
+	if scheme.Covers != "plaintext" {                                   // which says nothing of blanks around the envelope
 		requireUnauthorized(t, g.post(t, name, append(bytes.Clone(body), ' '), header))
 	}
 	requireUnauthorized(t, g.post(t, name, nil, header))

@@ -19,7 +19,8 @@ type Batch struct {
 	// Numbers are those that were asked for, in the caller's memory.
 	Numbers []string
 	// Bodies are the events that came, each as the body of a callback: a JSON
-	// object byte for byte, an envelope perhaps, or the characters of a string.
+	// object byte for byte, an envelope perhaps, or the characters of a string. What
+	// else stands there is handed on as it is, and is no event.
 	// There may be fewer than numbers, and they need not be the ones that were
 	// asked for: nothing of this is compared. They are the caller's.
 	Bodies [][]byte
@@ -32,8 +33,10 @@ type Batch struct {
 // An error belongs to its batch, whose numbers are told with it; a caller that
 // does not break goes on to the next one. It is ErrNotFound where the webhook is
 // unknown, or with a platform that answers so for an unknown number. A batch
-// whose answer is too large, for the platform (413) or for Options.MaxAnswerBytes,
-// is halved until it fits. Requests are repeated after failures.
+// with an error that one of its numbers may have caused, see [OfNumbers], is halved,
+// so that the others come all the same: one bad number costs two requests for each
+// halving. Where all are bad, the webhook perhaps, it is for the caller to break.
+// Requests are repeated after failures.
 //
 // The reference does not say how a number is written. A decimal one goes out as a
 // JSON number, or as a string once numbers were answered 400 and strings were not.
@@ -50,15 +53,21 @@ func (c *Client) EventData(ctx context.Context, webhookID string, numbers []stri
 // eventData yields one batch, or its halves, and reports whether to go on.
 func (c *Client) eventData(ctx context.Context, webhookID string, numbers []string, yield func(Batch, error) bool) bool {
 	bodies, err := c.askForEvents(ctx, webhookID, numbers)
-	if half := len(numbers) / 2; half > 0 && isTooLarge(err) {
+	if half := len(numbers) / 2; half > 0 && OfNumbers(err) {
 		return c.eventData(ctx, webhookID, numbers[:half], yield) && c.eventData(ctx, webhookID, numbers[half:], yield)
 	}
 	return yield(Batch{Numbers: numbers, Bodies: bodies}, err)
 }
 
-func isTooLarge(err error) bool {
-	e, ok := errors.AsType[*malformedError](err)
-	return ok && e.tooLarge || hasStatus(err, http.StatusRequestEntityTooLarge)
+// OfNumbers reports whether an error of EventData may be the fault of a number that
+// was asked for: 400, 404, 413, and a 2xx that is malformed or larger than
+// Options.MaxAnswerBytes. Another platform may answer so to every number.
+func OfNumbers(err error) bool {
+	if e, ok := errors.AsType[*Error](err); ok {
+		return !e.ofToken && slices.Contains([]int{http.StatusBadRequest, http.StatusNotFound, http.StatusRequestEntityTooLarge}, e.Status)
+	}
+	_, ok := errors.AsType[*malformedError](err)
+	return ok
 }
 
 // askForEvents writes the numbers in the form that the platform took last, and in
@@ -118,7 +127,8 @@ func written(number string, asText bool) jsontext.Value {
 }
 
 // readEvents returns the elements of the answer. null, which a platform may answer
-// for a number that it does not know, is left out.
+// for a number that it does not know, is left out. Whether an element is an event
+// is not judged here: one that is none must not cost the others.
 func readEvents(answer []byte) ([][]byte, error) {
 	elements, err := readList(answer)
 	if err != nil {
@@ -127,13 +137,11 @@ func readEvents(answer []byte) ([][]byte, error) {
 	bodies := make([][]byte, 0, len(elements))
 	for _, element := range elements {
 		switch element.Kind() {
-		case jsontext.KindBeginObject:
-			bodies = append(bodies, element)
 		case jsontext.KindString:
 			bodies = append(bodies, []byte(scalar(element)))
 		case jsontext.KindNull:
 		default:
-			return nil, malformed("an element of list is no event")
+			bodies = append(bodies, element)
 		}
 	}
 	return bodies, nil

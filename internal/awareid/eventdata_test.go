@@ -1,8 +1,10 @@
 package awareid_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"slices"
 	"strings"
@@ -123,8 +125,61 @@ func TestAnErrorBelongsToItsBatch(t *testing.T) {
 			require.ErrorIs(t, err, awareid.ErrNotFound)
 			break
 		}
-		require.Len(t, w.calls(eventData), 1)
+		require.Len(t, w.calls(eventData), 7, "halved to the first number")
 	})
+}
+
+// refusing answers as told where one of the numbers is asked for.
+func refusing(fault simulator.Fault, bad ...string) simulator.Fault {
+	return func(w http.ResponseWriter, r *http.Request, platform http.Handler) {
+		text, _ := io.ReadAll(r.Body)
+		r.Body = io.NopCloser(bytes.NewReader(text))
+		var body struct {
+			List []struct{ TransactionNum json.RawMessage }
+		}
+		_ = json.Unmarshal(text, &body)
+		for _, n := range body.List {
+			if slices.Contains(bad, strings.Trim(string(n.TransactionNum), `"`)) {
+				fault(w, r, platform)
+				return
+			}
+		}
+		platform.ServeHTTP(w, r)
+	}
+}
+
+// One bad number does not cost the others, nor many requests.
+func TestABadNumberIsFoundByHalving(t *testing.T) {
+	for name, tt := range map[string]struct {
+		fault simulator.Fault
+		most  int
+	}{
+		"400":      {simulator.Refuse(400, ""), 2 * 15}, // in both forms
+		"404":      {simulator.Refuse(404, ""), 15},
+		"not JSON": {simulator.Reply("text/html", "<h1>hello</h1>"), 15},
+		"no list":  {simulator.Reply("application/json", `{"list":7}`), 15},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, nil, func(t *testing.T, w *world) {
+				hook := w.hook()
+				w.record(hook, 100, simulator.GeneratorOptions{})
+				for range 200 {
+					w.faults.On(eventData, refusing(tt.fault, "33"))
+				}
+				var failed []string
+				came := 0
+				for batch, err := range w.client.EventData(t.Context(), hook.ID, numbers(100)) {
+					if came += len(batch.Bodies); err != nil {
+						require.True(t, awareid.OfNumbers(err), err)
+						failed = append(failed, batch.Numbers...)
+					}
+				}
+				require.Equal(t, []string{"33"}, failed)
+				require.Equal(t, 99, came)
+				require.LessOrEqual(t, len(w.calls(eventData)), tt.most)
+			})
+		})
+	}
 }
 
 func TestABatchThatIsTooLargeIsHalved(t *testing.T) {
@@ -256,6 +311,7 @@ func TestReadEvents(t *testing.T) {
 		"strings":         {`{"list":["YWJj","a\u002fb"]}`, []string{"YWJj", "a/b"}},
 		"null for one":    {`{"list":[null,{"a":1}]}`, []string{`{"a":1}`}},
 		"bad characters":  {"{\"list\":[{\"a\":\"\xff\"},{\"b\":1}]}", []string{"{\"a\":\"\xff\"}", `{"b":1}`}},
+		"no events":       {`{"list":[1,{"a":1},[ 2 ],true]}`, []string{`1`, `{"a":1}`, `[ 2 ]`, `true`}},
 		"further members": {`{"x":1,"list":[{"a":1}],"y":{}}`, []string{`{"a":1}`}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -268,7 +324,7 @@ func TestReadEvents(t *testing.T) {
 			require.Equal(t, tt.want, texts)
 		})
 	}
-	for _, answer := range []string{``, `{}`, `[]`, `null`, `{"list":{}}`, `{"list":[1]}`, `{"list":[true]}`, `{"list":[[]]}`, `{"list":[{}]`, `{"list":[{}]}x`, `<html>`, strings.Repeat(`{"list":[`, 20000)} {
+	for _, answer := range []string{``, `{}`, `[]`, `null`, `{"list":{}}`, `{"list":[{}]`, `{"list":[{}]}x`, `<html>`, strings.Repeat(`{"list":[`, 20000)} {
 		_, err := awareid.ReadEvents([]byte(answer))
 		require.ErrorIs(t, err, awareid.ErrMalformed, answer)
 	}

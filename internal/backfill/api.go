@@ -22,6 +22,7 @@ const listed = 1000
 //	GET    /api/backfill                 status of each webhook, and the jobs
 //	POST   /api/backfill                 start a job: {"webhook","from","to","list","since":"2h","dryRun"}
 //	POST   /api/backfill/resume          end a pause: {"webhook"}
+//	POST   /api/backfill/restart         forget the numbers: {"webhook"}; what was forgotten
 //	GET    /api/backfill/unrecoverable   ?webhook=NAME: numbers that were given up
 //	GET    /api/backfill/{id}            a job
 //	DELETE /api/backfill/{id}            cancel a job
@@ -34,6 +35,7 @@ func (j *Jobs) Handler() http.Handler {
 	mux.HandleFunc("GET "+APIPath, j.serveOverview)
 	mux.HandleFunc("POST "+APIPath, j.serveStart)
 	mux.HandleFunc("POST "+APIPath+"/resume", j.serveResume)
+	mux.HandleFunc("POST "+APIPath+"/restart", j.serveRestart)
 	mux.HandleFunc("GET "+APIPath+"/unrecoverable", j.serveUnrecoverable)
 	mux.HandleFunc("GET "+APIPath+"/{id}", j.serveJob)
 	mux.HandleFunc("DELETE "+APIPath+"/{id}", j.serveCancel)
@@ -121,6 +123,21 @@ func (j *Jobs) serveResume(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.WriteHeader(http.StatusNoContent)
+}
+
+func (j *Jobs) serveRestart(w http.ResponseWriter, r *http.Request) {
+	var d struct {
+		Webhook string `json:"webhook"`
+	}
+	if !read(w, r, &d) {
+		return
+	}
+	dropped, err := j.backfiller.Restart(r.Context(), d.Webhook)
+	if err != nil {
+		j.refuse(w, err)
+		return
+	}
+	reply(w, http.StatusOK, dropped)
 }
 
 // GapDocument is a gap in JSON.

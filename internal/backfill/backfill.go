@@ -11,6 +11,11 @@
 // back is asked for again after a growing wait, and in the end listed as
 // unrecoverable; it may still come late, and then it is off the list.
 //
+// One bad number does not stop the others. Where the platform has no usable answer
+// for a number even alone, that has not come back. Where five alone have none, and
+// no request is answered, it is the webhook or the platform, and the others wait.
+// A number to which the platform answers 5xx is found round by round.
+//
 // When under half of at least 100 numbers that were asked for the first time came
 // back, the numbers are not dense, or not ours: filling pauses for that webhook,
 // for 10 minutes and then twice as long each time in a row, up to a day. After a
@@ -30,6 +35,9 @@
 // A lost number shows when a larger one comes: what was lost last of all is not
 // missed until then. What comes before the first number that was ever seen is not
 // missed at all. Both can be fetched by hand.
+//
+// A callback whose number lies far above all others makes whatever is between them
+// missing, up to pauses that do not end. [Backfiller.Restart] is the way back.
 //
 // Whoever leads may be cut off in the middle of a batch; the next one repeats it,
 // and the claims make duplicates of what was done. A store that loses its memory
@@ -75,6 +83,7 @@ type Numbers interface {
 	Gaps(ctx context.Context, webhook string, kind event.GapKind, from uint64, limit int) ([]event.Gap, error)
 	Numbers(ctx context.Context, webhook string) (event.Numbers, error)
 	SetPace(ctx context.Context, webhook string, pace event.Pace) error
+	Forget(ctx context.Context, webhook string) (event.Numbers, error)
 }
 
 // Leader lets one replica at a time do a task. See store.Redis for its promises.
@@ -122,6 +131,7 @@ type hook struct {
 	opener    atomic.Pointer[decrypt.Opener]
 	failures  int
 	notBefore time.Time
+	narrowing narrowing
 }
 
 // New returns a Backfiller that does nothing by itself until Run.

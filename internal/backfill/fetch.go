@@ -3,7 +3,6 @@ package backfill
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -57,25 +56,49 @@ const (
 	endGrace = 3 * time.Second
 )
 
-// fetch asks for numbers and dispatches what comes, unless dry. The error is the
-// platform's, or the store's: numbers without an outcome may be asked for again.
+// maxBlamed is how many numbers are blamed one after the other, while no request is
+// answered, before the webhook or the platform is: each costs a request or two.
+const maxBlamed = 5
+
+// fetch asks for numbers and dispatches what comes, unless dry. A number for which
+// the platform has no usable answer even alone did not come. The error is the
+// platform's, or the store's, or, where no request was answered, that of the
+// numbers: those without an outcome may be asked for again.
 func (b *Backfiller) fetch(ctx context.Context, h *hook, numbers []string, dry bool) (result, error) {
 	r := result{outcomes: make(map[string]Outcome, len(numbers)), refused: map[Reason]int{}}
+	answered, blamed := false, error(nil)
 	for batch, err := range b.opts.Platform.EventData(ctx, h.ID, numbers) {
 		r.requests++
-		for _, n := range batch.Numbers {
-			if err == nil || errors.Is(err, awareid.ErrNotFound) {
-				r.outcomes[n] = NotReturned
-			}
-		}
-		if err != nil {
+		if err != nil && !isToBlame(batch, err) {
 			return r, fmt.Errorf("ask the platform: %w", err)
 		}
+		for _, n := range batch.Numbers {
+			r.outcomes[n] = NotReturned
+		}
+		if err != nil {
+			if blamed = err; !answered && len(r.outcomes) >= maxBlamed {
+				break
+			}
+			continue
+		}
+		answered = true
 		if err := b.settle(ctx, h, batch, dry, &r); err != nil {
 			return r, err
 		}
 	}
+	if blamed != nil && !answered {
+		return r, fmt.Errorf("ask the platform: %w", blamed)
+	}
+	if blamed != nil {
+		b.metrics.failed(h.ID, blamed)
+		b.opts.Log.Warn("the platform has no usable answer for some numbers", "webhook", h.ID, "error", blamed)
+	}
 	return r, ctx.Err()
+}
+
+// isToBlame reports whether the only number of a batch may have caused its error.
+func isToBlame(batch awareid.Batch, err error) bool {
+	return len(batch.Numbers) == 1 && awareid.OfNumbers(err)
 }
 
 // settle dispatches one answer, and tells the store at once of what came: the next

@@ -243,6 +243,7 @@ func TestAPIRefuses(t *testing.T) {
 		"unknown job":      {"GET", "/api/backfill/x", "", 404},
 		"unknown to end":   {"DELETE", "/api/backfill/x", "", 404},
 		"unknown to go on": {"POST", "/api/backfill/resume", `{"webhook":"x"}`, 404},
+		"unknown to drop":  {"POST", "/api/backfill/restart", `{"webhook":"x"}`, 404},
 		"unknown list":     {"GET", "/api/backfill/unrecoverable?webhook=x", "", 404},
 		"another method":   {"PUT", "/api/backfill", "", 405},
 	}

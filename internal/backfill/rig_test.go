@@ -37,15 +37,20 @@ type platform struct {
 	mu    sync.Mutex
 	lacks func(number string) bool // nil: it knows all
 	err   error
+	fails func(numbers []string) error // nil: never
 	hangs bool
 	calls [][]string
 }
 
-func (p *platform) EventData(ctx context.Context, _ string, numbers []string) iter.Seq2[awareid.Batch, error] {
+// EventData halves as awareid.Client does.
+func (p *platform) EventData(ctx context.Context, webhookID string, numbers []string) iter.Seq2[awareid.Batch, error] {
 	return func(yield func(awareid.Batch, error) bool) {
 		p.mu.Lock()
 		p.calls = append(p.calls, numbers)
 		lacks, err, hangs := p.lacks, p.err, p.hangs
+		if err == nil && p.fails != nil {
+			err = p.fails(numbers)
+		}
 		p.mu.Unlock()
 		if hangs {
 			<-ctx.Done()
@@ -57,7 +62,17 @@ func (p *platform) EventData(ctx context.Context, _ string, numbers []string) it
 				batch.Bodies = append(batch.Bodies, body(n, time.Now()))
 			}
 		}
-		yield(batch, err)
+		if half := len(numbers) / 2; half == 0 || !awareid.OfNumbers(err) {
+			yield(batch, err)
+			return
+		}
+		for some := range slices.Chunk(numbers, (len(numbers)+1)/2) {
+			for batch, err := range p.EventData(ctx, webhookID, some) {
+				if !yield(batch, err) {
+					return
+				}
+			}
+		}
 	}
 }
 
@@ -193,6 +208,16 @@ func (r *rig) wantMetric(name, labels string, value float64) {
 }
 
 func sorted(all []string) []string { return slices.Sorted(slices.Values(all)) }
+
+// failOn fails requests for any of these numbers with a status.
+func failOn(status int, bad ...string) func([]string) error {
+	return func(numbers []string) error {
+		if slices.ContainsFunc(numbers, func(n string) bool { return slices.Contains(bad, n) }) {
+			return &awareid.Error{Status: status}
+		}
+		return nil
+	}
+}
 
 func giveUp(n uint64) []event.Postponement {
 	return []event.Postponement{{First: n, Last: n, GiveUp: true}}

@@ -1,25 +1,27 @@
 package backfill
 
 import (
+	"cmp"
 	"context"
-	"errors"
 	"math"
 	"strconv"
 	"time"
 
-	"awareid-gateway/internal/awareid"
 	"awareid-gateway/internal/event"
 )
 
 // longestRest is how long a webhook is left alone after rounds that failed.
 const longestRest = time.Minute
 
-// round fills what can be filled now. After a failure the next one waits.
+// round fills what can be filled now, and within an interval or a batch, whichever
+// is longer: the rounds of all webhooks end before the next begin. After a failure
+// the next one waits.
 func (b *Backfiller) round(ctx context.Context, h *hook) {
 	if b.opts.Now().Before(h.notBefore) {
 		return
 	}
-	for more := true; more && ctx.Err() == nil; {
+	end := b.opts.Now().Add(b.opts.Interval)
+	for more := true; more && ctx.Err() == nil && b.opts.Now().Before(end); {
 		var err error
 		if more, err = b.fillBatch(ctx, h); err != nil {
 			b.failed(ctx, h, err)
@@ -58,21 +60,16 @@ func (b *Backfiller) fillBatch(ctx context.Context, h *hook) (more bool, err err
 	if len(asked) == 0 {
 		return false, nil
 	}
-	result, err := b.fetch(ctx, h, textOf(asked), false)
-	if err != nil && !errors.Is(err, awareid.ErrNotFound) {
-		return false, err // what was not settled stays due
-	}
-	if err != nil { // the platform may say so of a number, too
-		b.metrics.failed(h.ID, err)
-		b.opts.Log.Warn("missing events are unknown to the platform", "webhook", h.ID, "numbers", len(asked), "error", err)
-	}
+	narrowed := h.narrowing.size > 0
+	result, failure := b.fetchPart(ctx, h, asked)
+	// What was answered is settled whatever failed then; the rest stays due.
 	if err := b.opts.Numbers.Postpone(ctx, h.ID, b.postponements(asked, result)); err != nil {
 		return false, err
 	}
 	if err := b.judge(ctx, h, sums, asked, result); err != nil {
 		return false, err
 	}
-	return len(asked) == b.opts.Batch, result.failure
+	return len(asked) == b.opts.Batch || narrowed, cmp.Or(failure, result.failure)
 }
 
 // number is one that is asked for.
@@ -160,8 +157,8 @@ const (
 func (b *Backfiller) judge(ctx context.Context, h *hook, sums event.Numbers, asked []number, r result) error {
 	pace := sums.Pace
 	for _, a := range asked {
-		outcome := r.outcomes[a.text()]
-		if !a.first || outcome == Failed {
+		outcome, known := r.outcomes[a.text()]
+		if !a.first || !known || outcome == Failed {
 			continue // that one will be asked for the first time again
 		}
 		pace.Asked++

@@ -115,3 +115,18 @@ func (f *File) SetPace(ctx context.Context, webhook string, pace event.Pace) err
 	}
 	return nil
 }
+
+// Forget does what Redis.Forget does, in one transaction.
+func (f *File) Forget(ctx context.Context, webhook string) (event.Numbers, error) {
+	known, err := do(ctx, f, func(t *table) (event.Numbers, error) {
+		s, err := openSheet(t, webhook)
+		if err != nil {
+			return event.Numbers{}, err
+		}
+		return s.numbers(), s.forget(webhook)
+	})
+	if err != nil {
+		return event.Numbers{}, fmt.Errorf("forget transaction numbers in file: %w", err)
+	}
+	return known, nil
+}

@@ -67,7 +67,9 @@ func (s *sheet) see(a, b, reach uint64) error {
 		}
 		b = next - 1
 	}
-	if first := s.sum(sumFirst); a < first && first <= b+reach {
+	first := s.sum(sumFirst)
+	room := b+1 >= first || s.sum(sumGaps+string(event.Missing)) < maxGaps
+	if a < first && first <= b+reach && room {
 		err := s.set(sumFirst, a)
 		if b+1 < first {
 			err = errors.Join(err, s.put(event.Missing, row{first: b + 1, last: first - 1, since: s.now()}))
@@ -200,6 +202,12 @@ func (s *sheet) numbers() event.Numbers {
 func (s *sheet) setPace(p event.Pace) (err error) {
 	writePace(p, func(name string, value uint64) { err = errors.Join(err, s.set(name, value)) })
 	return err
+}
+
+// forget ends the sheet.
+func (s *sheet) forget(webhook string) error {
+	s.table.changed = true
+	return s.table.claims.Tx().Bucket([]byte("numbers")).DeleteBucket([]byte(webhook))
 }
 
 func (s *sheet) put(kind event.GapKind, r row) error {

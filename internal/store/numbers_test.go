@@ -23,6 +23,7 @@ type numberStore interface {
 	Gaps(ctx context.Context, webhook string, kind event.GapKind, from uint64, limit int) ([]event.Gap, error)
 	Numbers(ctx context.Context, webhook string) (event.Numbers, error)
 	SetPace(ctx context.Context, webhook string, pace event.Pace) error
+	Forget(ctx context.Context, webhook string) (event.Numbers, error)
 }
 
 // numbering is a store in a test.
@@ -110,6 +111,7 @@ func TestNumbers(t *testing.T) {
 		"what came is not put back":                  cameIsNotPutBack,
 		"a late number is recoverable":               lateNumber,
 		"the pace is kept":                           paceIsKept,
+		"what is forgotten begins anew":              forgottenBeginsAnew,
 		"gaps are read in pages":                     pagesOfGaps,
 		"whatever the order, what is left is missed": anyOrder,
 	}
@@ -130,6 +132,7 @@ func TestBoundsOfNumbers(t *testing.T) {
 				"the list of the unrecoverable has a bound": listHasABound,
 				"nothing new is asked for while many wait":  manyWait,
 				"gaps grow together where there is no room": gapsGrowTogether,
+				"the start stays where there is no room":    startStays,
 			})
 		})
 	}
@@ -311,6 +314,26 @@ func evenNumbers(holes uint64) (all []uint64) {
 	return all
 }
 
+func startStays(n numbering) {
+	const most, start = 200_000, 1000
+	for some := range slices.Chunk(evenNumbers(most), 20_000) {
+		shifted := make([]uint64, len(some))
+		for i, s := range some {
+			shifted[i] = start + s
+		}
+		n.see(shifted...)
+	}
+	n.see(start - 10)
+	require.EqualValues(n.t, start, n.sums().First)
+	require.EqualValues(n.t, most, n.sums().Missing)
+	n.see(start-1, start-2)
+	require.EqualValues(n.t, start-2, n.sums().First, "a neighbour takes no room")
+	n.see(start + 1)
+	n.see(start - 10)
+	require.EqualValues(n.t, start-10, n.sums().First)
+	require.EqualValues(n.t, most-1+7, n.sums().Missing)
+}
+
 func gapsGrowTogether(n numbering) {
 	const most = 200_000
 	for some := range slices.Chunk(evenNumbers(most-1), 20_000) {
@@ -342,6 +365,31 @@ func manyWait(n numbering) {
 	require.Empty(n.t, n.due(0, 10).Missing)
 	n.see(1)
 	require.Equal(n.t, []span{{8193, 8193, 0}}, spans(n.due(0, 1).Missing))
+}
+
+func forgottenBeginsAnew(n numbering) {
+	n.see(1, 9, 1<<52)
+	n.seeOf("another", 1, 3)
+	n.postpone(event.Postponement{First: 2, Last: 3, GiveUp: true}, event.Postponement{First: 4, Last: 4, Attempts: 1})
+	require.NoError(n.t, n.SetPace(n.t.Context(), hookID, event.Pace{Asked: 7, Pauses: 2}))
+	known := n.sums()
+	dropped, err := n.Forget(n.t.Context(), hookID)
+	require.NoError(n.t, err)
+	known.Now, dropped.Now = time.Time{}, time.Time{}
+	require.Equal(n.t, known, dropped)
+	require.EqualValues(n.t, 1<<52+1, dropped.Next)
+	sums := n.sums()
+	sums.Now = time.Time{}
+	require.Equal(n.t, event.Numbers{}, sums)
+	for _, kind := range event.GapKinds() {
+		require.Empty(n.t, n.gaps(kind))
+	}
+
+	n.see(5000, 5003)
+	require.Equal(n.t, []span{{5001, 5002, 0}}, n.gaps(event.Missing))
+	other, err := n.Numbers(n.t.Context(), "another")
+	require.NoError(n.t, err)
+	require.EqualValues(n.t, 1, other.Missing)
 }
 
 func paceIsKept(n numbering) {

@@ -20,7 +20,7 @@ import (
 // costs is the count of gaps, and that has a bound. At the bound nothing is
 // forgotten: a number that would split a gap is left in it, and a new gap becomes
 // one with the gap below it. Numbers that came are then asked for once more, and
-// are duplicates.
+// are duplicates. What is known does not reach lower then, if that took a gap.
 const (
 	// maxGaps bounds the gaps of each set of a webhook. One takes 127 bytes of
 	// Redis' memory (7.0.15).
@@ -225,6 +225,20 @@ func (r *Redis) SetPace(ctx context.Context, webhook string, pace event.Pace) er
 		return fmt.Errorf("note the pace in Redis: %w", err)
 	}
 	return nil
+}
+
+// Forget drops what is known of a webhook's transaction numbers, the pace among
+// it, and returns what that was a moment before. The next number that comes is the
+// first one again.
+func (r *Redis) Forget(ctx context.Context, webhook string) (event.Numbers, error) {
+	known, err := r.Numbers(ctx, webhook)
+	if err != nil {
+		return event.Numbers{}, err
+	}
+	if err := r.client.Unlink(ctx, r.numberKeys(webhook)...).Err(); err != nil {
+		return event.Numbers{}, fmt.Errorf("forget transaction numbers in Redis: %w", err)
+	}
+	return known, nil
 }
 
 // numberKeys are the keys of the scripts. Braces keep them in one slot.

@@ -99,7 +99,8 @@ local function see(a, b)
     b = top - 1
   end
   local bottom = tonumber(redis.call('ZSCORE', missing, '-'))
-  if a < bottom and bottom - b <= reach then
+  local room = b >= bottom - 1 or redis.call('ZCARD', missing) < most
+  if a < bottom and bottom - b <= reach and room then
     if b < bottom - 1 then put(missing, b + 1, bottom - 1, ':' .. int(now())) end
     redis.call('ZADD', missing, int(a), '-')
   end
