@@ -54,10 +54,15 @@ func (b FileBoard) Tell(_ context.Context, n Notice, _ []config.WebhookSecret) e
 
 // Write replaces the secrets, as one: whoever reads the file, even behind a power
 // cut, reads the old ones or the new ones. A new file is the owner's alone; one
-// that is replaced passes owner and group on.
+// that is replaced passes owner, group and mode on, for the gateway may read it as
+// another user.
 func (b FileBoard) Write(all []config.WebhookSecret) error {
+	perm := fs.FileMode(0o600)
+	if old, err := os.Stat(b.target()); err == nil {
+		perm = old.Mode().Perm()
+	}
 	content := config.FormatSecrets(all).Reveal() + "\n"
-	if err := writeFile(b.target(), b.target(), []byte(content), 0o600); err != nil {
+	if err := writeFile(b.target(), b.target(), []byte(content), perm); err != nil {
 		return fmt.Errorf("write the secrets file: %w", err)
 	}
 	return nil
