@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -91,8 +92,8 @@ func (c *webhookRotateCmd) open(cfg config.Config) (r rotation, err error) {
 	if r.file = c.SecretsFile; r.file == "" && !c.Print {
 		r.file = r.hook.SecretsFile
 	}
-	if cfg.RedisURL == "" && r.file == "" {
-		return r, usageError{fmt.Errorf("without REDIS_URL the running gateway can be told only through a file that it watches: give it %s_FILE, and name that file with --secrets-file. As it is, callbacks would be refused until its restart", r.hook.Variable(r.number, "SECRETS"))}
+	if cfg.RedisURL == "" && (r.file == "" || !sameFile(r.file, r.hook.SecretsFile)) {
+		return r, usageError{fmt.Errorf("without REDIS_URL the running gateway can be told only through the file that it watches: start it with %s_FILE, and rotate with the same configuration, without --print or another --secrets-file. As it is, callbacks would be refused until its restart", r.hook.Variable(r.number, "SECRETS"))}
 	}
 	if cfg.RedisURL != "" {
 		if r.redis, err = store.OpenRedis(cfg.RedisURL.Reveal(), redisNamespace); err != nil {
@@ -101,6 +102,17 @@ func (c *webhookRotateCmd) open(cfg config.Config) (r rotation, err error) {
 	}
 	r.client, err = newPlatform(cfg.Platform, 0, nil)
 	return r, err
+}
+
+// sameFile says whether two paths, either of which may be missing, are one file.
+func sameFile(a, b string) bool { return a != "" && b != "" && resolved(a) == resolved(b) }
+
+// resolved is the path without links, as far as there is anything yet.
+func resolved(path string) string {
+	if target, err := filepath.EvalSymlinks(path); err == nil {
+		path = target
+	}
+	return absolute(path)
 }
 
 // pickWebhook finds the one that is meant by its name or id.
@@ -161,7 +173,7 @@ func (c *webhookRotateCmd) hand(io streams, r rotation, done secrets.Rotated, fa
 	case r.file == "":
 		fmt.Fprintf(io.err, "gateway: the running replicas know the secret. Set the variable for all of them before %s: one that starts later than that without it knows the old secrets alone\n",
 			more["publishedUntil"])
-	case absolute(r.file) != absolute(r.hook.SecretsFile):
+	case !sameFile(r.file, r.hook.SecretsFile):
 		fmt.Fprintln(io.err, "gateway: the configuration does not name this file: set the variable wherever it is to be read")
 	}
 	return nil

@@ -197,6 +197,12 @@ func TestWebhookRotateRefuses(t *testing.T) {
 	s := newStack(t)
 	p.know(t, s)
 	file := s.environ(p.environ("REDIS_URL=", "STORE_FILE="+filepath.Join(t.TempDir(), "gateway.db"))...)
+	folder := t.TempDir()
+	watched, other, link := filepath.Join(folder, "watched"), filepath.Join(folder, "other"), filepath.Join(folder, "link")
+	require.NoError(t, os.WriteFile(watched, []byte(s.hook.Secret), 0o600))
+	require.NoError(t, os.Symlink(watched, link))
+	watching := append(s.environWithoutWebhook(p.environ("REDIS_URL=", "STORE_FILE="+filepath.Join(t.TempDir(), "gateway.db"))...),
+		"AWAREID_WEBHOOK_ID="+s.hook.ID, "AWAREID_WEBHOOK_SECRETS_FILE="+watched)
 	several := append(s.environWithoutWebhook(p.environ()...), numbered(namedWebhook{"one", s.hook}, namedWebhook{"two", newDevWebhook()})...)
 	for name, test := range map[string]struct {
 		environ []string
@@ -205,7 +211,10 @@ func TestWebhookRotateRefuses(t *testing.T) {
 		want    string
 	}{
 		"nobody could be told":   {file, "", exitUsage, "AWAREID_WEBHOOK_SECRETS_FILE"},
-		"no such folder":         {file, "--secrets-file /nowhere/secrets", exitFailed, "/nowhere"},
+		"a file nobody watches":  {file, "--secrets-file " + other, exitUsage, "the file that it watches"},
+		"another file":           {watching, "--secrets-file " + other, exitUsage, "the file that it watches"},
+		"the file is not told":   {watching, "--print", exitUsage, "the file that it watches"},
+		"no such folder":         {s.environ(p.environ()...), "--secrets-file /nowhere/secrets", exitFailed, "/nowhere"},
 		"which one":              {several, "", exitUsage, "which webhook? Configured are: one two"},
 		"none of that name":      {several, "three", exitUsage, "which webhook?"},
 		"Redis is away":          {s.environ(p.environ("REDIS_URL=redis://:hunter2@" + nobody)...), "", exitFailed, "connection refused"},
@@ -222,7 +231,14 @@ func TestWebhookRotateRefuses(t *testing.T) {
 		})
 	}
 	require.Zero(t, asked.Load())
-	r := runToEnd(t, several, "webhook", "rotate", "one")
+	require.NoFileExists(t, other)
+	r := runToEnd(t, watching, "webhook", "rotate", "--secrets-file", link)
+	require.Equal(t, exitOK, r.code, r.err)
+	require.NotContains(t, r.err, "does not name this file")
+	require.FileExists(t, watched)
+	s.hook.Secret = p.scheme(t, s.hook.ID).Secret
+	several = append(s.environWithoutWebhook(p.environ()...), numbered(namedWebhook{"one", s.hook}, namedWebhook{"two", newDevWebhook()})...)
+	r = runToEnd(t, several, "webhook", "rotate", "one")
 	require.Equal(t, exitOK, r.code, r.err)
 	require.Regexp(t, `^WEBHOOKS_0_SECRETS=[^,]+,`, r.out)
 }
