@@ -13,11 +13,12 @@ import (
 // The platform uses a new secret before anybody here can know it. So while a
 // rotation is under way a request whose signature fails is held until the new
 // secret is there. Forged requests are held too, so the bounds are tight: in time,
-// in number, in number for one address, and their bodies stay in the budget.
+// in number, in number for one address, and in bytes.
 const (
 	maxHold           = 3 * time.Second
 	maxHeld           = 256 // requests of one webhook
 	maxHeldPerAddress = maxHeld / 2
+	heldShare         = 4 // one in so many bytes of the body budget may be held, over all webhooks
 )
 
 // waiting is who is held, and what for.
@@ -26,22 +27,23 @@ type waiting struct {
 	rotating bool
 	held     int
 	sites    map[netip.Prefix]int
+	bytes    *budget       // of bodies, over all webhooks
 	changed  chan struct{} // closed when there is something to look at
 }
 
-func newWaiting() waiting {
-	return waiting{sites: map[netip.Prefix]int{}, changed: make(chan struct{})}
+func newWaiting(bytes *budget) waiting {
+	return waiting{sites: map[netip.Prefix]int{}, bytes: bytes, changed: make(chan struct{})}
 }
 
-// enter takes a place where there is a rotation and room. The zero site stands for
-// all addresses that no limit per address holds for.
-func (w *waiting) enter(site netip.Prefix) (changed <-chan struct{}, why heldOutcome) {
+// enter takes a place where there is a rotation and room for a body of size bytes.
+// The zero site stands for all addresses that no limit per address holds for.
+func (w *waiting) enter(site netip.Prefix, size int64) (changed <-chan struct{}, why heldOutcome) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	switch {
 	case !w.rotating:
 		return nil, notHeld
-	case w.held >= maxHeld, site.IsValid() && w.sites[site] >= maxHeldPerAddress:
+	case w.held >= maxHeld, site.IsValid() && w.sites[site] >= maxHeldPerAddress, !w.bytes.take(size):
 		return nil, heldFull
 	}
 	w.held++
@@ -49,9 +51,10 @@ func (w *waiting) enter(site netip.Prefix) (changed <-chan struct{}, why heldOut
 	return w.changed, ""
 }
 
-func (w *waiting) leave(site netip.Prefix) {
+func (w *waiting) leave(site netip.Prefix, size int64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.bytes.give(size)
 	w.held--
 	if w.sites[site]--; w.sites[site] == 0 {
 		delete(w.sites, site)
@@ -107,8 +110,8 @@ func (s *Server) authenticate(c *fiber.Ctx, h *hook, body []byte) (decrypt.Opene
 	if err != error(errSignature) {
 		return opened, err
 	}
-	site := s.limitedSite(c)
-	changed, why := h.waiting.enter(site)
+	site, size := s.limitedSite(c), int64(cap(body))
+	changed, why := h.waiting.enter(site, size)
 	if changed == nil {
 		if h.keys.Load() != k { // the rotation ended just now
 			return s.judgeBody(c, h, h.keys.Load(), body)
@@ -116,7 +119,7 @@ func (s *Server) authenticate(c *fiber.Ctx, h *hook, body []byte) (decrypt.Opene
 		s.metrics.wasHeld(h.ID, why)
 		return opened, err
 	}
-	defer h.waiting.leave(site)
+	defer h.waiting.leave(site, size)
 	opened, err = s.hold(c, h, k, body, changed)
 	if err == error(errSignature) {
 		s.metrics.wasHeld(h.ID, heldRefused)
@@ -151,8 +154,8 @@ func (s *Server) hold(c *fiber.Ctx, h *hook, failed *keys, body []byte, changed 
 	}
 }
 
-// held is the number of all requests that are held.
-func (s *Server) held() (n int) {
+// countHeld is the number of all requests that are held.
+func (s *Server) countHeld() (n int) {
 	for _, h := range s.hooks {
 		n += h.waiting.count()
 	}

@@ -165,6 +165,40 @@ func TestForgedRequestsCannotTakeAllPlaces(t *testing.T) {
 	g.eventually(t, "gateway_held", 0)
 }
 
+// TestHeldBodiesLeaveRoomForTheOthers: what is held, for whichever webhook, is at most
+// a quarter of the budget of all bodies.
+func TestHeldBodiesLeaveRoomForTheOthers(t *testing.T) {
+	const body = 4 << 10
+	g := newBackend(t).serve(t, onlyTheOldSecret, func(s *setUp) {
+		s.Limits.BodyBudgetBytes = 8 * 4 * body
+		s.Limits.RequestTimeout = 40 * time.Second // held for the full 3 s
+		one, two := s.hook, s.hook
+		one.Name, two.Name, two.ID = "one", "two", strings.Repeat("2", 32)
+		s.Webhooks = []server.Webhook{one, two}
+	})
+	for _, id := range []string{webhookID, strings.Repeat("2", 32)} {
+		g.SetRotating(id, true)
+	}
+	forge := func(name string, size int) *conn {
+		header := http.Header{authKey: {authValue}, simulator.DefaultSignatureHeader: {strings.Repeat("ab", 32)}}
+		return g.dial(t).send(post(server.Path+"/"+name, header, make([]byte, size)))
+	}
+	for i := range 8 {
+		forge([]string{"one", "two"}[i%2], body)
+	}
+	g.eventually(t, "gateway_held", 8)
+	requireProblem(t, forge("one", 1).answer(t), 401)
+	require.EqualValues(t, 1, g.metric(heldSeries("full")))
+	_, event := newEvent()
+	header, raw := sealed(t, g.scheme, event)
+	require.Equal(t, 200, g.exchange(t, post(server.Path+"/two", header, raw)).status, "who is authentic goes on")
+
+	g.SetRotating(webhookID, false)
+	g.eventually(t, "gateway_held", 4)
+	forge("two", body)
+	g.eventually(t, "gateway_held", 5)
+}
+
 func TestHeldWhereThePlaintextIsSignedOrNothing(t *testing.T) {
 	for name, covers := range map[string]server.Covers{"plaintext": server.CoversPlaintext, "nothing": server.CoversNothing} {
 		t.Run(name, func(t *testing.T) {
