@@ -37,18 +37,18 @@ func newWaiting(bytes *budget) waiting {
 
 // enter takes a place where there is a rotation and room for a body of size bytes.
 // The zero site stands for all addresses that no limit per address holds for.
-func (w *waiting) enter(site netip.Prefix, size int64) (changed <-chan struct{}, why heldOutcome) {
+func (w *waiting) enter(site netip.Prefix, size int64) (held bool, why heldOutcome) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	switch {
 	case !w.rotating:
-		return nil, notHeld
+		return false, notHeld
 	case w.held >= maxHeld, site.IsValid() && w.sites[site] >= maxHeldPerAddress, !w.bytes.take(size):
-		return nil, heldFull
+		return false, heldFull
 	}
 	w.held++
 	w.sites[site]++
-	return w.changed, ""
+	return true, ""
 }
 
 func (w *waiting) leave(site netip.Prefix, size int64) {
@@ -111,8 +111,8 @@ func (s *Server) authenticate(c *fiber.Ctx, h *hook, body []byte) (decrypt.Opene
 		return opened, err
 	}
 	site, size := s.limitedSite(c), int64(cap(body))
-	changed, why := h.waiting.enter(site, size)
-	if changed == nil {
+	held, why := h.waiting.enter(site, size)
+	if !held {
 		if h.keys.Load() != k { // the rotation ended just now
 			return s.judgeBody(c, h, h.keys.Load(), body)
 		}
@@ -120,7 +120,7 @@ func (s *Server) authenticate(c *fiber.Ctx, h *hook, body []byte) (decrypt.Opene
 		return opened, err
 	}
 	defer h.waiting.leave(site, size)
-	opened, err = s.hold(c, h, k, body, changed)
+	opened, err = s.hold(c, h, k, body)
 	if err == error(errSignature) {
 		s.metrics.wasHeld(h.ID, heldRefused)
 	} else {
@@ -131,24 +131,25 @@ func (s *Server) authenticate(c *fiber.Ctx, h *hook, body []byte) (decrypt.Opene
 
 // hold judges a request, which failed with these keys, again with each that come,
 // until it is authentic, the rotation ends or its time is over.
-func (s *Server) hold(c *fiber.Ctx, h *hook, failed *keys, body []byte, changed <-chan struct{}) (decrypt.Opened, error) {
+func (s *Server) hold(c *fiber.Ctx, h *hook, failed *keys, body []byte) (decrypt.Opened, error) {
 	// A quarter of the time is left for what comes after.
 	timer := time.NewTimer(min(maxHold, s.opts.Limits.RequestTimeout*3/4))
 	defer timer.Stop()
 	for {
+		// Ahead of the keys: where the rotation has ended, these are the last of it.
+		rotating, changed := h.waiting.look()
 		if k := h.keys.Load(); k != failed {
 			failed = k
 			if opened, err := s.judgeBody(c, h, k, body); err != error(errSignature) {
 				return opened, err
 			}
 		}
+		if !rotating {
+			return decrypt.Opened{}, errSignature
+		}
 		select {
 		case <-changed:
 		case <-timer.C:
-			return decrypt.Opened{}, errSignature
-		}
-		var rotating bool
-		if rotating, changed = h.waiting.look(); !rotating && h.keys.Load() == failed {
 			return decrypt.Opened{}, errSignature
 		}
 	}

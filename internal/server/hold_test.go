@@ -104,6 +104,32 @@ func TestARotationThatEndsWithoutASecretRefusesAtOnce(t *testing.T) {
 	require.Less(t, time.Since(began), 2*time.Second)
 }
 
+// TestPlacesAreFreeOnceTheRotationHasEnded: who is forged goes when the new secret
+// is there and the mark is gone, however close the two come.
+func TestPlacesAreFreeOnceTheRotationHasEnded(t *testing.T) {
+	g := newBackend(t).serve(t, onlyTheOldSecret, func(s *setUp) { s.Limits.RequestTimeout = 40 * time.Second })
+	forged := g.scheme
+	forged.Secret = "b3RoZXItc2VjcmV0LW9mLTMyLWJ5dGVzLTAwMDAwMDA="
+	for range 8 {
+		g.SetRotating(webhookID, true)
+		var conns []*conn
+		for range 8 {
+			_, event := newEvent()
+			header, body := sealed(t, forged, event)
+			conns = append(conns, g.dial(t).send(post(server.Path, header, body)))
+		}
+		g.eventually(t, "gateway_held", 8)
+		began := time.Now()
+		require.NoError(t, g.SetSecrets(webhookID, rotated))
+		g.SetRotating(webhookID, false)
+		for _, c := range conns {
+			requireProblem(t, c.answer(t), 401)
+			c.Close()
+		}
+		require.Less(t, time.Since(began), 2*time.Second)
+	}
+}
+
 // TestOnlyABadSignatureIsHeld: who has neither the auth header nor anything that
 // could be a signature has nothing to wait for.
 func TestOnlyABadSignatureIsHeld(t *testing.T) {
