@@ -13,10 +13,12 @@ import (
 // The platform uses a new secret before anybody here can know it. So while a
 // rotation is under way a request whose signature fails is held until the new
 // secret is there. Forged requests are held too, so the bounds are tight: in time,
-// in number, in number for one address, and in bytes.
+// in number, in number for one address, and in bytes. Beyond them the answer is
+// 503 for as long as the rotation lasts: it may be genuine, and a sender may take
+// a 401 for final.
 const (
 	maxHold           = 3 * time.Second
-	maxHeld           = 256 // requests of one webhook
+	maxHeld           = 1024 // requests of one webhook
 	maxHeldPerAddress = maxHeld / 2
 	heldShare         = 4 // one in so many bytes of the body budget may be held, over all webhooks
 )
@@ -29,10 +31,15 @@ type waiting struct {
 	sites    map[netip.Prefix]int
 	bytes    *budget       // of bodies, over all webhooks
 	changed  chan struct{} // closed when there is something to look at
+
+	most, mostPerSite int // how many may be held
 }
 
 func newWaiting(bytes *budget) waiting {
-	return waiting{sites: map[netip.Prefix]int{}, bytes: bytes, changed: make(chan struct{})}
+	return waiting{
+		sites: map[netip.Prefix]int{}, bytes: bytes, changed: make(chan struct{}),
+		most: maxHeld, mostPerSite: maxHeldPerAddress,
+	}
 }
 
 // enter takes a place where there is a rotation and room for a body of size bytes.
@@ -43,7 +50,7 @@ func (w *waiting) enter(site netip.Prefix, size int64) (held bool, why heldOutco
 	switch {
 	case !w.rotating:
 		return false, notHeld
-	case w.held >= maxHeld, site.IsValid() && w.sites[site] >= maxHeldPerAddress, !w.bytes.take(size):
+	case w.held >= w.most, site.IsValid() && w.sites[site] >= w.mostPerSite, !w.bytes.take(size):
 		return false, heldFull
 	}
 	w.held++
@@ -96,9 +103,9 @@ type heldOutcome string
 
 const (
 	notHeld      heldOutcome = ""         // no rotation
-	heldFull     heldOutcome = "full"     // refused at once: no room
+	heldFull     heldOutcome = "full"     // refused at once, with 503: no room
 	heldAccepted heldOutcome = "accepted" // authentic under the new secret
-	heldRefused  heldOutcome = "refused"  // under none, in time
+	heldRefused  heldOutcome = "refused"  // under none, in time; 503 or 401
 )
 
 // authenticate decides whether the request is authentic, and opens it. Its
@@ -113,15 +120,19 @@ func (s *Server) authenticate(c *fiber.Ctx, h *hook, body []byte) (decrypt.Opene
 	site, size := s.limitedSite(c), int64(cap(body))
 	held, why := h.waiting.enter(site, size)
 	if !held {
-		if h.keys.Load() != k { // the rotation ended just now
-			return s.judgeBody(c, h, h.keys.Load(), body)
+		if next := h.keys.Load(); next != k { // they came just now
+			if opened, err = s.judgeBody(c, h, next, body); err != error(errSignature) {
+				return opened, err
+			}
 		}
-		s.metrics.wasHeld(h.ID, why)
+		if s.metrics.wasHeld(h.ID, why); why == heldFull {
+			err = errRotating
+		}
 		return opened, err
 	}
 	defer h.waiting.leave(site, size)
 	opened, err = s.hold(c, h, k, body)
-	if err == error(errSignature) {
+	if err == error(errSignature) || err == error(errRotating) {
 		s.metrics.wasHeld(h.ID, heldRefused)
 	} else {
 		s.metrics.wasHeld(h.ID, heldAccepted)
@@ -150,7 +161,7 @@ func (s *Server) hold(c *fiber.Ctx, h *hook, failed *keys, body []byte) (decrypt
 		select {
 		case <-changed:
 		case <-timer.C:
-			return decrypt.Opened{}, errSignature
+			return decrypt.Opened{}, errRotating
 		}
 	}
 }
