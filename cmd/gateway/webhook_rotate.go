@@ -144,7 +144,7 @@ func (c *webhookRotateCmd) rotator(ctx context.Context, r rotation, io streams) 
 		case err != nil:
 			return nil, err
 		}
-		rotator.Known, rotator.Told = secrets.InForce(r.hook.Secrets, notice.Secrets), notice.At
+		rotator.Known, rotator.Told = secrets.InForce(r.hook.Secrets, notice.Secrets, time.Now()), notice.At
 		rotator.Boards = append(rotator.Boards, board)
 	}
 	if r.file != "" {

@@ -77,6 +77,27 @@ func TestRotateTwice(t *testing.T) {
 	})
 }
 
+// TestRotateForYears: a secret that has ended and is not configured any more stays
+// away.
+func TestRotateForYears(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, redis := &platform{secret: secretOf("a")}, &fakeRedis{}
+		board := secrets.RedisBoard{Store: redis, Webhook: webhook}
+		configured := listOf("a")
+		for range 40 {
+			told, err := board.Told(t.Context(), configured)
+			require.NoError(t, err)
+			r := newRotator(p, redis)
+			r.Known, r.Told = secrets.InForce(configured, told.Secrets, time.Now()), told.At
+			got, err := r.Rotate(t.Context())
+			require.NoError(t, err)
+			require.Len(t, got.Secrets, 2)
+			configured = got.Secrets[:1]
+			time.Sleep(25 * time.Hour)
+		}
+	})
+}
+
 // TestRotateAgainAfterACrash: the run before ended between the platform and the
 // boards, and left its mark.
 func TestRotateAgainAfterACrash(t *testing.T) {

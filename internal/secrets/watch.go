@@ -103,7 +103,7 @@ func (w *Watcher) Look(ctx context.Context) time.Duration {
 		if states != nil {
 			w.readTold(h, states[i], now)
 		}
-		w.enforce(h)
+		w.enforce(h, now)
 		// Behind the secrets: who is held has been judged by them then.
 		if w.setRotating(h, marked, now); h.rotating {
 			next = lookRotating
@@ -170,8 +170,8 @@ func (w *Watcher) readTold(h *watched, state store.RotationState, now time.Time)
 
 // enforce tells the target where something has changed. What it refused is not
 // tried again before it changes.
-func (w *Watcher) enforce(h *watched) {
-	all := InForce(h.Secrets, h.told.Secrets)
+func (w *Watcher) enforce(h *watched, now time.Time) {
+	all := InForce(h.Secrets, h.told.Secrets, now)
 	if slices.EqualFunc(all, h.inForce, equal) || slices.EqualFunc(all, h.refused, equal) {
 		return
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"awareid-gateway/internal/config"
 	"awareid-gateway/internal/secrets"
 )
 
@@ -56,6 +57,24 @@ func TestWatcherTakesWhatWasToldAndKeepsIt(t *testing.T) {
 		require.Contains(t, w.log.String(), "opens under no secret that is in force")
 		require.Equal(t, 1, w.target.sets)
 		require.NotContains(t, w.log.String(), secretOf("n").Reveal())
+	})
+}
+
+func TestWatcherDropsWhatWasToldAndHasEnded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		redis := &fakeRedis{}
+		w := newWatcher("", redis, "a")
+		n := secrets.Notice{At: time.Now(), Secrets: listOf("n", "b", "a")}
+		n.Secrets[1].NotAfter = time.Now().Add(time.Hour)
+		var err error
+		redis.told, err = secrets.Seal(n, webhook, listOf("a"))
+		require.NoError(t, err)
+		w.Look(t.Context())
+		w.requireSecrets(t, []config.WebhookSecret{n.Secrets[2], n.Secrets[0], n.Secrets[1]})
+		time.Sleep(time.Hour)
+		w.Look(t.Context())
+		w.requireSecrets(t, listOf("a", "n"))
+		require.Equal(t, 2, w.target.sets)
 	})
 }
 
