@@ -70,7 +70,7 @@ func (c *webhookRotateCmd) Run(ctx context.Context, io streams) error {
 	if err != nil {
 		return err
 	}
-	rotator, err := c.rotator(ctx, r, io)
+	rotator, err := c.rotator(ctx, r, cfg.SecretForm, io)
 	if err != nil {
 		return fmt.Errorf("nothing has changed: %w", err)
 	}
@@ -130,9 +130,9 @@ func pickWebhook(all []config.Webhook, name string) (int, error) {
 	return 0, fmt.Errorf("which webhook? Configured are: %s", strings.TrimSpace(strings.Join(names, " ")))
 }
 
-func (c *webhookRotateCmd) rotator(ctx context.Context, r rotation, io streams) (*secrets.Rotator, error) {
+func (c *webhookRotateCmd) rotator(ctx context.Context, r rotation, form string, io streams) (*secrets.Rotator, error) {
 	rotator := &secrets.Rotator{
-		Platform: wholePlatform{r.client}, Webhook: r.hook.ID, Known: r.hook.Secrets, KeepOld: c.KeepOld,
+		Platform: wholePlatform{r.client}, Webhook: r.hook.ID, Form: form, Known: r.hook.Secrets, KeepOld: c.KeepOld,
 		Progress: func(step string) { fmt.Fprintln(io.err, "gateway:", step) },
 	}
 	if r.redis != nil {
@@ -184,6 +184,8 @@ func adviseAfterRotate(err error) error {
 	switch {
 	case errors.Is(err, awareid.ErrOutcomeUnknown):
 		return errors.New("the platform may use a new secret already: run it again at once. It first looks which secret is in use, and tells that one. If `gateway webhook get ID` shows that the platform does not tell secrets, callbacks may be refused from now on; then register a webhook anew")
+	case errors.Is(err, secrets.ErrUnusable):
+		return errors.New("the platform signs with a secret that nobody was told, and callbacks are refused. If the platform's form of secrets is another one than SECRET_FORM, correct that here and for serve, and run this again, which tells the same secret; else register a webhook anew")
 	case errors.Is(err, secrets.ErrBusy):
 		return fmt.Errorf("wait until it has ended; if nobody is at it, what is left of it ends by itself within %v", secrets.MarkTTL)
 	}

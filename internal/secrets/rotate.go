@@ -27,6 +27,9 @@ var (
 	ErrBusy = errors.New("another rotation of this webhook is under way")
 	// ErrUntold: the platform uses the new secret, and not everybody was told.
 	ErrUntold = errors.New("the platform uses a new secret that could not be told everywhere")
+	// ErrUnusable: the platform uses a secret that cannot be configured, so nobody was
+	// told.
+	ErrUnusable = errors.New("the platform uses a secret that cannot be configured under this SECRET_FORM")
 )
 
 // Platform is what a rotation asks of the platform.
@@ -48,6 +51,7 @@ type Rotator struct {
 	Platform Platform
 	Boards   []Board // at least one
 	Webhook  string  // its id
+	Form     string  // SECRET_FORM
 	Known    []config.WebhookSecret
 	Told     time.Time     // of the latest notice; zero: there is none
 	KeepOld  time.Duration // how long the secrets of before are still accepted
@@ -66,8 +70,9 @@ type Rotated struct {
 // It may be run again after whatever became of it: where the platform uses a secret
 // that is not known, which is what an interrupted run leaves, it tells that one.
 // Once the platform may have changed the secret, the end of ctx is no reason to
-// stop. An error beside Secrets is ErrUntold; else nothing is known to have
-// changed. The others are ErrBusy, those of the boards before the platform is
+// stop. An error beside Secrets is ErrUntold; with ErrUnusable the platform has
+// changed it and nobody was told; else nothing is known to have changed. The others
+// are ErrBusy, those of the boards before the platform is
 // asked, and those of awareid.Client, ErrOutcomeUnknown among them.
 func (r *Rotator) Rotate(ctx context.Context) (Rotated, error) {
 	if len(r.Known) >= maxSecrets {
@@ -86,6 +91,9 @@ func (r *Rotator) Rotate(ctx context.Context) (Rotated, error) {
 	secret, resumed, err := r.next(ctx)
 	if err != nil {
 		return Rotated{}, err
+	}
+	if err := config.CheckSecret(secret.Value, r.Form); err != nil {
+		return Rotated{}, fmt.Errorf("%w: %w", ErrUnusable, err)
 	}
 	all := r.after(secret, time.Now())
 	return Rotated{Secrets: all, Resumed: resumed}, r.tell(ctx, all)

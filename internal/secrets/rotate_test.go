@@ -3,6 +3,7 @@ package secrets_test
 import (
 	"context"
 	"errors"
+	"path/filepath"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -17,7 +18,7 @@ import (
 func newRotator(p *platform, redis *fakeRedis, known ...string) *secrets.Rotator {
 	return &secrets.Rotator{
 		Platform: p, Boards: []secrets.Board{secrets.RedisBoard{Store: redis, Webhook: webhook, Keep: time.Hour}},
-		Webhook: webhook, Known: listOf(known...), KeepOld: 24 * time.Hour, Progress: func(string) {},
+		Webhook: webhook, Form: config.FormAuto, Known: listOf(known...), KeepOld: 24 * time.Hour, Progress: func(string) {},
 	}
 }
 
@@ -158,6 +159,27 @@ func TestRotateThatCannotTell(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestRotateToNoSecret: what could not be read back is neither told nor written, also
+// when it is run again.
+func TestRotateToNoSecret(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, redis := &platform{secret: secretOf("a"), chooses: "canary,canary@canary"}, &fakeRedis{}
+		r := newRotator(p, redis, "a")
+		path := filepath.Join(t.TempDir(), "secrets")
+		r.Boards = append(r.Boards, secrets.FileBoard{Path: path})
+		for range 2 {
+			got, err := r.Rotate(t.Context())
+			require.ErrorIs(t, err, secrets.ErrUnusable)
+			require.NotContains(t, err.Error(), "canary")
+			require.Zero(t, got)
+			require.Nil(t, redis.told)
+			require.NoFileExists(t, path)
+			require.False(t, redis.marked())
+		}
+		require.Equal(t, 1, p.asked)
+	})
 }
 
 func TestRotateThatThePlatformRefuses(t *testing.T) {

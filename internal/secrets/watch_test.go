@@ -133,6 +133,41 @@ func TestWatcherReadsTheFileAgain(t *testing.T) {
 	w.requireSecrets(t, listOf("y"))
 }
 
+// TestWatcherIsNotKeptBackByWhatWasTold: where that cannot be used, what is configured
+// comes into force, and what was told before stays.
+func TestWatcherIsNotKeptBackByWhatWasTold(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "secrets")
+	write := func(letters ...string) {
+		require.NoError(t, secrets.FileBoard{Path: path}.Write(listOf(letters...)))
+	}
+	write("a")
+	redis := &fakeRedis{}
+	w := newWatcher(path, redis, "a")
+	tell := func(at time.Time, letters ...string) {
+		sealed, err := secrets.Seal(secrets.Notice{At: at, Secrets: listOf(letters...)}, webhook, listOf("a"))
+		require.NoError(t, err)
+		redis.told = sealed
+		for range 3 {
+			w.Look(t.Context())
+		}
+	}
+	w.target.refuses = secretOf("x")
+	tell(noon, "x", "a")
+	w.requireSecrets(t, listOf("a"))
+	write("b", "a")
+	w.Look(t.Context())
+	w.requireSecrets(t, listOf("b", "a"))
+
+	tell(noon.Add(time.Second), "n", "a")
+	w.requireSecrets(t, listOf("b", "a", "n"))
+	tell(noon.Add(time.Minute), "x", "a")
+	w.requireSecrets(t, listOf("b", "a", "n"))
+	write("c", "a")
+	w.Look(t.Context())
+	w.requireSecrets(t, listOf("c", "a", "n"))
+	require.Equal(t, 4, strings.Count(w.log.String(), "level=ERROR"), w.log.String())
+}
+
 func TestWatcherSeesTheMarkBesideTheFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "secrets")
 	b := secrets.FileBoard{Path: path}
