@@ -148,7 +148,7 @@ func (c *webhookRotateCmd) rotator(ctx context.Context, r rotation, form string,
 		rotator.Boards = append(rotator.Boards, board)
 	}
 	if r.file != "" {
-		rotator.Boards = append(rotator.Boards, secrets.FileBoard{Path: r.file})
+		rotator.Boards = append(rotator.Boards, secrets.FileBoard{Path: r.file, Form: form})
 	}
 	return rotator, nil
 }
@@ -165,7 +165,7 @@ func (c *webhookRotateCmd) hand(io streams, r rotation, done secrets.Rotated, fa
 		return err
 	}
 	if done.Resumed {
-		fmt.Fprintln(io.err, "gateway: the secret that the platform uses was not known here; it is now. No new one was asked for: for that, run it again")
+		fmt.Fprintln(io.err, "gateway: the secret that the platform uses was not known everywhere; it is now. No new one was asked for: for that, run it again")
 	}
 	switch {
 	case failed != nil:

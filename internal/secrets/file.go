@@ -18,7 +18,10 @@ const markSuffix = ".rotating"
 
 // FileBoard is a file of secrets that a gateway watches, with a marker beside it.
 // The clocks of whoever rotates and of the gateway must agree to a few seconds.
-type FileBoard struct{ Path string }
+type FileBoard struct {
+	Path string
+	Form string // SECRET_FORM, for Lacks
+}
 
 // Mark writes the marker. It fails where the file of secrets could not be written
 // either: then the platform had better not be asked.
@@ -44,6 +47,15 @@ func (b FileBoard) Unmark(_ context.Context, who string) error {
 		return fmt.Errorf("unmark rotation beside the secrets file: %w", err)
 	}
 	return nil
+}
+
+// Lacks goes by what is in the file. One that cannot be read is to be written anew.
+func (b FileBoard) Lacks(_ context.Context, used config.WebhookSecret, known []config.WebhookSecret) (bool, error) {
+	all, err := config.ReadSecretsFile(b.target(), b.Form)
+	if errors.Is(err, fs.ErrNotExist) {
+		return endAfter(known, time.Now()), nil
+	}
+	return err != nil || indexOf(all, used) < 0, nil
 }
 
 // Tell replaces the secrets in the file. Who may read them does so by the file's

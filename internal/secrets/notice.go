@@ -152,6 +152,11 @@ func isLive(s config.WebhookSecret, now time.Time) bool {
 	return s.NotAfter.IsZero() || now.Before(s.NotAfter)
 }
 
+// endAfter says whether some of the secrets have an end that is later than that.
+func endAfter(all []config.WebhookSecret, t time.Time) bool {
+	return slices.ContainsFunc(all, func(s config.WebhookSecret) bool { return s.NotAfter.After(t) })
+}
+
 func indexOf(all []config.WebhookSecret, s config.WebhookSecret) int {
 	return slices.IndexFunc(all, func(other config.WebhookSecret) bool { return Same(other, s) })
 }

@@ -39,10 +39,13 @@ type Platform interface {
 }
 
 // Board is where replicas look. Marks are one at a time, and end by themselves;
-// Mark reports whether it is who's.
+// Mark reports whether it is who's. Lacks reports whether the secret that the
+// platform uses is still to be told there: another one was, or none although some
+// that are known have an end, as a rotation leaves them.
 type Board interface {
 	Mark(ctx context.Context, who string, ttl time.Duration) (bool, error)
 	Unmark(ctx context.Context, who string) error
+	Lacks(ctx context.Context, used config.WebhookSecret, known []config.WebhookSecret) (bool, error)
 	Tell(ctx context.Context, n Notice, under []config.WebhookSecret) error
 }
 
@@ -61,14 +64,15 @@ type Rotator struct {
 // Rotated is what came of it.
 type Rotated struct {
 	Secrets []config.WebhookSecret // to be configured, the new one first; nil: nothing has changed
-	Resumed bool                   // the platform used a secret that nobody knew: it was told, and no other was asked for
+	Resumed bool                   // the platform used a secret that not everybody had been told: it was told, and no other was asked for
 }
 
 // Rotate makes the platform choose a new secret, and tells it on every board. The
 // secrets of before end after KeepOld, unless they end earlier.
 //
 // It may be run again after whatever became of it: where the platform uses a secret
-// that is not known, which is what an interrupted run leaves, it tells that one.
+// that is not known, or not on every board, which is what an interrupted run leaves,
+// it tells that one.
 // Once the platform may have changed the secret, the end of ctx is no reason to
 // stop. An error beside Secrets is ErrUntold; with ErrUnusable the platform has
 // changed it and nobody was told; else nothing is known to have changed. The others
@@ -84,10 +88,6 @@ func (r *Rotator) Rotate(ctx context.Context) (Rotated, error) {
 		return Rotated{}, err
 	}
 	defer r.keepUp(who)()
-	r.Progress("waiting until every replica has seen that a rotation is under way")
-	if err := sleep(ctx, Settle); err != nil {
-		return Rotated{}, err
-	}
 	secret, resumed, err := r.next(ctx)
 	if err != nil {
 		return Rotated{}, err
@@ -147,20 +147,46 @@ func (r *Rotator) unmark(who string) {
 	}
 }
 
-// next is the secret that the platform uses from now on.
+// next is the secret that the platform uses from now on. Before it is asked for a
+// new one, every replica has seen the mark; one that it uses already is not waited
+// with.
 func (r *Rotator) next(ctx context.Context) (secret config.WebhookSecret, resumed bool, err error) {
-	current, err := r.Platform.Webhook(ctx, r.Webhook)
-	if err != nil {
+	if _, secret, resumed, err = r.look(ctx); err != nil || resumed {
+		return secret, resumed, err
+	}
+	r.Progress("waiting until every replica has seen that a rotation is under way")
+	if err := sleep(ctx, Settle); err != nil {
 		return secret, false, err
 	}
-	now := config.WebhookSecret{Value: config.Secret(current.Secret)}
-	if now.Value != "" && indexOf(r.Known, now) < 0 {
-		r.Progress("the platform uses a secret that is not known here: telling that one")
-		return now, true, nil
+	// Again: what an interrupted run asked for may have come through meanwhile.
+	current, secret, resumed, err := r.look(ctx)
+	if err != nil || resumed {
+		return secret, resumed, err
 	}
 	r.Progress("asking the platform for a new secret")
 	issued, err := r.Platform.Rotate(ctx, current)
 	return config.WebhookSecret{Value: config.Secret(issued)}, false, err
+}
+
+// look reads the webhook at the platform. With untold, secret is the one that it
+// uses, and not everybody was told.
+func (r *Rotator) look(ctx context.Context) (current awareid.Webhook, secret config.WebhookSecret, untold bool, err error) {
+	if current, err = r.Platform.Webhook(ctx, r.Webhook); err != nil || current.Secret == "" {
+		return current, secret, false, err
+	}
+	secret.Value = config.Secret(current.Secret)
+	untold = indexOf(r.Known, secret) < 0
+	for _, b := range r.Boards {
+		lacks, err := b.Lacks(ctx, secret, r.Known)
+		if err != nil {
+			return current, secret, false, err
+		}
+		untold = untold || lacks
+	}
+	if untold {
+		r.Progress("the platform uses a secret that was not told everywhere: telling that one")
+	}
+	return current, secret, untold, nil
 }
 
 // after are the secrets behind the rotation. Ends have whole seconds, as they are

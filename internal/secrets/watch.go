@@ -99,7 +99,7 @@ func (w *Watcher) Look(ctx context.Context) time.Duration {
 	for i, h := range w.webhooks {
 		now := time.Now()
 		// Marks are read ahead of the secrets that are there when they go.
-		marked := h.SecretsFile != "" && FileBoard{h.SecretsFile}.marked(now)
+		marked := h.SecretsFile != "" && FileBoard{Path: h.SecretsFile}.marked(now)
 		w.readFile(h)
 		if states != nil {
 			w.readTold(h, states[i], now)
