@@ -145,7 +145,7 @@ func (p *platform) Webhook(context.Context, string) (awareid.Webhook, error) {
 	return w, nil
 }
 
-func (p *platform) Rotate(context.Context, awareid.Webhook) (awareid.Secret, error) {
+func (p *platform) Rotate(ctx context.Context, _ awareid.Webhook) (awareid.Secret, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.asked++
@@ -153,8 +153,8 @@ func (p *platform) Rotate(context.Context, awareid.Webhook) (awareid.Secret, err
 	if p.onRotate != nil {
 		p.onRotate()
 	}
-	if p.fail != nil {
-		return "", p.fail
+	if err := cmp.Or(p.fail, ctx.Err()); err != nil {
+		return "", err
 	}
 	return awareid.Secret(p.secret), nil
 }

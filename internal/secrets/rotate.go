@@ -163,8 +163,12 @@ func (r *Rotator) next(ctx context.Context) (secret config.WebhookSecret, resume
 	if err != nil || resumed {
 		return secret, resumed, err
 	}
+	if err := ctx.Err(); err != nil {
+		return secret, false, err
+	}
 	r.Progress("asking the platform for a new secret")
-	issued, err := r.Platform.Rotate(ctx, current)
+	// From here on its answer is needed, whoever has gone: it uses the secret at once.
+	issued, err := r.Platform.Rotate(context.WithoutCancel(ctx), current)
 	return config.WebhookSecret{Value: config.Secret(issued)}, false, err
 }
 

@@ -182,6 +182,24 @@ func TestRotateToNoSecret(t *testing.T) {
 	})
 }
 
+// TestRotateToTheEnd: once the platform is asked its answer is told, though whoever
+// asked has gone; before that, nobody asks.
+func TestRotateToTheEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, redis := &platform{secret: secretOf("a")}, &fakeRedis{}
+		ctx, cancel := context.WithCancel(t.Context())
+		p.onRotate = cancel
+		got, err := newRotator(p, redis, "a").Rotate(ctx)
+		require.NoError(t, err)
+		require.Equal(t, secretOf("n"), got.Secrets[0].Value)
+		require.NotNil(t, redis.told)
+
+		_, err = newRotator(p, redis, "n").Rotate(ctx)
+		require.ErrorIs(t, err, context.Canceled)
+		require.Equal(t, 1, p.asked)
+	})
+}
+
 func TestRotateThatThePlatformRefuses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for _, fail := range []error{awareid.ErrUnauthorized, awareid.ErrOutcomeUnknown} {
