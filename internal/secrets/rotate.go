@@ -18,6 +18,7 @@ const Settle = lookEvery + lookTimeout + time.Second
 
 const (
 	tellTimeout = 30 * time.Second
+	tryTimeout  = time.Second
 	tryAgain    = 500 * time.Millisecond
 )
 
@@ -88,7 +89,7 @@ func (r *Rotator) Rotate(ctx context.Context) (Rotated, error) {
 		return Rotated{}, err
 	}
 	defer r.keepUp(who)()
-	secret, resumed, err := r.next(ctx)
+	secret, resumed, err := r.next(ctx, who)
 	if err != nil {
 		return Rotated{}, err
 	}
@@ -131,7 +132,10 @@ func (r *Rotator) keepUp(who string) (stop func()) {
 	renewing.Go(func() {
 		for sleep(ctx, MarkTTL/3) == nil {
 			for _, b := range r.Boards {
-				_, _ = b.Mark(ctx, who, MarkTTL)
+				_ = briefly(ctx, func(ctx context.Context) error {
+					_, err := b.Mark(ctx, who, MarkTTL)
+					return err
+				})
 			}
 		}
 	})
@@ -150,7 +154,7 @@ func (r *Rotator) unmark(who string) {
 // next is the secret that the platform uses from now on. Before it is asked for a
 // new one, every replica has seen the mark; one that it uses already is not waited
 // with.
-func (r *Rotator) next(ctx context.Context) (secret config.WebhookSecret, resumed bool, err error) {
+func (r *Rotator) next(ctx context.Context, who string) (secret config.WebhookSecret, resumed bool, err error) {
 	if _, secret, resumed, err = r.look(ctx); err != nil || resumed {
 		return secret, resumed, err
 	}
@@ -163,13 +167,28 @@ func (r *Rotator) next(ctx context.Context) (secret config.WebhookSecret, resume
 	if err != nil || resumed {
 		return secret, resumed, err
 	}
-	if err := ctx.Err(); err != nil {
+	if err := r.confirm(ctx, who); err != nil {
 		return secret, false, err
 	}
 	r.Progress("asking the platform for a new secret")
 	// From here on its answer is needed, whoever has gone: it uses the secret at once.
 	issued, err := r.Platform.Rotate(context.WithoutCancel(ctx), current)
 	return config.WebhookSecret{Value: config.Secret(issued)}, false, err
+}
+
+// confirm makes sure that the marks are still up for long enough, and still ours: a
+// process that was suspended may have lost them to another.
+func (r *Rotator) confirm(ctx context.Context, who string) error {
+	for _, b := range r.Boards {
+		ours, err := b.Mark(ctx, who, MarkTTL)
+		if err != nil {
+			return err
+		}
+		if !ours {
+			return ErrBusy
+		}
+	}
+	return ctx.Err()
 }
 
 // look reads the webhook at the platform. With untold, secret is the one that it
@@ -211,7 +230,7 @@ func (r *Rotator) after(secret config.WebhookSecret, now time.Time) []config.Web
 }
 
 // tell tries each board until it is told or the time is over: the more of them
-// know, the fewer callbacks are lost.
+// know, the fewer callbacks are lost. None waits for another.
 func (r *Rotator) tell(ctx context.Context, all []config.WebhookSecret) error {
 	r.Progress("telling the new secret")
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), tellTimeout)
@@ -219,19 +238,32 @@ func (r *Rotator) tell(ctx context.Context, all []config.WebhookSecret) error {
 	now := time.Now()
 	n := Notice{At: latest(now, r.Told.Add(time.Millisecond)), Secrets: all}
 	under := append([]config.WebhookSecret{all[0]}, live(r.Known, now)...)
-	for untold := r.Boards; ; {
-		var failed []Board
-		var errs []error
-		for _, b := range untold {
-			if err := b.Tell(ctx, n, under); err != nil {
-				failed, errs = append(failed, b), append(errs, fmt.Errorf("%w: %w", ErrUntold, err))
-			}
-		}
-		if len(failed) == 0 || sleep(ctx, tryAgain) != nil {
-			return errors.Join(errs...)
-		}
-		untold = failed
+	errs := make([]error, len(r.Boards))
+	var telling sync.WaitGroup
+	for i, b := range r.Boards {
+		telling.Go(func() { errs[i] = tellOne(ctx, b, n, under) })
 	}
+	telling.Wait()
+	return errors.Join(errs...)
+}
+
+func tellOne(ctx context.Context, b Board, n Notice, under []config.WebhookSecret) error {
+	for {
+		err := briefly(ctx, func(ctx context.Context) error { return b.Tell(ctx, n, under) })
+		if err == nil {
+			return nil
+		}
+		if sleep(ctx, tryAgain) != nil {
+			return fmt.Errorf("%w: %w", ErrUntold, err)
+		}
+	}
+}
+
+// briefly bounds one try.
+func briefly(ctx context.Context, try func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, tryTimeout)
+	defer cancel()
+	return try(ctx)
 }
 
 func latest(a, b time.Time) time.Time { return slices.MaxFunc([]time.Time{a, b}, time.Time.Compare) }

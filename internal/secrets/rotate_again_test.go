@@ -17,10 +17,16 @@ import (
 // muted is a board on which, for a while, nothing can be told.
 type muted struct {
 	secrets.Board
-	mute bool
+	mute  bool
+	hangs int // so many times it does not answer at all
 }
 
 func (m *muted) Tell(ctx context.Context, n secrets.Notice, under []config.WebhookSecret) error {
+	if m.hangs > 0 {
+		m.hangs--
+		<-ctx.Done()
+		return ctx.Err()
+	}
 	if m.mute {
 		return errAway
 	}
@@ -80,6 +86,46 @@ func tellInPart(t *testing.T, untold int, keepOld time.Duration) {
 	require.NoError(t, err)
 	require.False(t, got.Resumed)
 	require.Equal(t, 2, p.asked)
+}
+
+// TestABoardThatHangsHoldsUpNone: the others are told at once, and it is tried again
+// soon.
+func TestABoardThatHangsHoldsUpNone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, slow, fast := &platform{secret: secretOf("a")}, &fakeRedis{}, &fakeRedis{}
+		r := newRotator(p, fast, "a")
+		r.Boards = append([]secrets.Board{&muted{Board: secrets.RedisBoard{Store: slow, Webhook: webhook}, hangs: 2}}, r.Boards...)
+		var asked time.Time
+		p.onRotate = func() {
+			asked = time.Now()
+			time.AfterFunc(time.Millisecond, func() {
+				fast.set(func(f *fakeRedis) {
+					if f.told == nil {
+						t.Error("it waits for the one that hangs")
+					}
+				})
+			})
+		}
+		_, err := r.Rotate(t.Context())
+		require.NoError(t, err)
+		require.NotNil(t, slow.told)
+		require.Less(t, time.Since(asked), 4*time.Second)
+	})
+}
+
+// TestRotateAfterTheMarkWasLost: another may have begun while this one was suspended,
+// so the platform is not asked.
+func TestRotateAfterTheMarkWasLost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, redis := &platform{secret: secretOf("a")}, &fakeRedis{}
+		time.AfterFunc(secrets.Settle-time.Millisecond, func() {
+			redis.set(func(f *fakeRedis) { f.who, f.until = "another", time.Now().Add(time.Hour) })
+		})
+		_, err := newRotator(p, redis, "a").Rotate(t.Context())
+		require.ErrorIs(t, err, secrets.ErrBusy)
+		require.Zero(t, p.asked)
+		require.True(t, redis.marked(), "the mark is the other's")
+	})
 }
 
 // TestLacks: what is still to be told where there is nothing at all goes by the ends
