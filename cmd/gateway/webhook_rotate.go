@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -48,6 +49,23 @@ type rotation struct {
 	file   string // "": none is written
 	redis  *store.Redis
 	client *awareid.Client
+}
+
+// rotatedPlatform tells the auth header of a webhook from the configuration too: the
+// platform need not tell its value, and an update that leaves it out might reset it.
+type rotatedPlatform struct {
+	wholePlatform
+	configured config.Webhook
+}
+
+// Webhook is as that of the client. A header of another name stays as it was told.
+func (p rotatedPlatform) Webhook(ctx context.Context, id string) (awareid.Webhook, error) {
+	hook, err := p.wholePlatform.Webhook(ctx, id)
+	key := cmp.Or(hook.AuthHeaderKey, p.configured.AuthHeaderKey)
+	if err == nil && hook.AuthHeaderValue == "" && strings.EqualFold(key, p.configured.AuthHeaderKey) {
+		hook.AuthHeaderKey, hook.AuthHeaderValue = key, awareid.Secret(p.configured.AuthHeaderValue)
+	}
+	return hook, err
 }
 
 func (r rotation) close() {
@@ -132,7 +150,7 @@ func pickWebhook(all []config.Webhook, name string) (int, error) {
 
 func (c *webhookRotateCmd) rotator(ctx context.Context, r rotation, form string, io streams) (*secrets.Rotator, error) {
 	rotator := &secrets.Rotator{
-		Platform: wholePlatform{r.client}, Webhook: r.hook.ID, Form: form, Known: r.hook.Secrets, KeepOld: c.KeepOld,
+		Platform: rotatedPlatform{wholePlatform{r.client}, r.hook}, Webhook: r.hook.ID, Form: form, Known: r.hook.Secrets, KeepOld: c.KeepOld,
 		Progress: func(step string) { fmt.Fprintln(io.err, "gateway:", step) },
 	}
 	if r.redis != nil {

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
+	"io"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -241,6 +243,61 @@ func TestWebhookRotateRefuses(t *testing.T) {
 	r = runToEnd(t, several, "webhook", "rotate", "one")
 	require.Equal(t, exitOK, r.code, r.err)
 	require.Regexp(t, `^WEBHOOKS_0_SECRETS=[^,]+,`, r.out)
+}
+
+// forgetsTheAuthHeader is a platform that does not tell the value of an auth header,
+// and resets what an update leaves out.
+func forgetsTheAuthHeader(platform http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var object map[string]any
+		switch r.Method {
+		case http.MethodPut:
+			_ = json.NewDecoder(r.Body).Decode(&object)
+			for _, name := range []string{"authHeaderKey", "authHeaderValue"} {
+				if object[name] == nil {
+					object[name] = ""
+				}
+			}
+			body, _ := json.Marshal(object)
+			r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
+			platform.ServeHTTP(w, r)
+		case http.MethodGet:
+			late := &lateWriter{ResponseWriter: w, code: http.StatusOK}
+			platform.ServeHTTP(late, r)
+			if json.Unmarshal(late.body, &object) == nil {
+				delete(object, "authHeaderValue")
+				late.body, _ = json.Marshal(object)
+			}
+			w.Header().Del("Content-Length")
+			late.flush()
+		default:
+			platform.ServeHTTP(w, r)
+		}
+	})
+}
+
+// TestWebhookRotateKeepsTheAuthHeader that is configured, where the platform does not
+// tell it.
+func TestWebhookRotateKeepsTheAuthHeader(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct{ configured, want string }{
+		"the same header": {"x-platform-auth", "hunter2-auth"},
+		"another header":  {"X-Other", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s, p := newStack(t), newStandIn(t, forgetsTheAuthHeader)
+			s.hook.AuthHeaderKey, s.hook.AuthHeaderValue = "X-Platform-Auth", "hunter2-auth"
+			p.know(t, s)
+			r := runToEnd(t, s.environ(p.environ("AWAREID_AUTH_HEADER_KEY="+test.configured, "AWAREID_AUTH_HEADER_VALUE=hunter2-auth")...), "webhook", "rotate")
+			require.Equal(t, exitOK, r.code, r.err)
+			require.NotContains(t, r.out+r.err, "hunter2")
+			hook, err := p.Webhook(s.hook.ID)
+			require.NoError(t, err)
+			require.NotEqual(t, s.hook.Secret, hook.Secret)
+			require.Equal(t, test.want, hook.AuthHeaderValue)
+		})
+	}
 }
 
 // TestWebhookRotateWithoutAnAnswer: the platform has a new secret, tells nobody, and
