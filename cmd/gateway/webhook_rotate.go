@@ -1,9 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -49,6 +51,23 @@ type rotation struct {
 	client *awareid.Client
 }
 
+// rotatedPlatform tells the auth header of a webhook from the configuration too: the
+// platform need not tell its value, and an update that leaves it out might reset it.
+type rotatedPlatform struct {
+	wholePlatform
+	configured config.Webhook
+}
+
+// Webhook is as that of the client. A header of another name stays as it was told.
+func (p rotatedPlatform) Webhook(ctx context.Context, id string) (awareid.Webhook, error) {
+	hook, err := p.wholePlatform.Webhook(ctx, id)
+	key := cmp.Or(hook.AuthHeaderKey, p.configured.AuthHeaderKey)
+	if err == nil && hook.AuthHeaderValue == "" && strings.EqualFold(key, p.configured.AuthHeaderKey) {
+		hook.AuthHeaderKey, hook.AuthHeaderValue = key, awareid.Secret(p.configured.AuthHeaderValue)
+	}
+	return hook, err
+}
+
 func (r rotation) close() {
 	if r.client != nil {
 		r.client.Close()
@@ -69,7 +88,7 @@ func (c *webhookRotateCmd) Run(ctx context.Context, io streams) error {
 	if err != nil {
 		return err
 	}
-	rotator, err := c.rotator(ctx, r, io)
+	rotator, err := c.rotator(ctx, r, cfg.SecretForm, io)
 	if err != nil {
 		return fmt.Errorf("nothing has changed: %w", err)
 	}
@@ -91,8 +110,8 @@ func (c *webhookRotateCmd) open(cfg config.Config) (r rotation, err error) {
 	if r.file = c.SecretsFile; r.file == "" && !c.Print {
 		r.file = r.hook.SecretsFile
 	}
-	if cfg.RedisURL == "" && r.file == "" {
-		return r, usageError{fmt.Errorf("without REDIS_URL the running gateway can be told only through a file that it watches: give it %s_FILE, and name that file with --secrets-file. As it is, callbacks would be refused until its restart", r.hook.Variable(r.number, "SECRETS"))}
+	if cfg.RedisURL == "" && (r.file == "" || !sameFile(r.file, r.hook.SecretsFile)) {
+		return r, usageError{fmt.Errorf("without REDIS_URL the running gateway can be told only through the file that it watches: start it with %s_FILE, and rotate with the same configuration, without --print or another --secrets-file. As it is, callbacks would be refused until its restart", r.hook.Variable(r.number, "SECRETS"))}
 	}
 	if cfg.RedisURL != "" {
 		if r.redis, err = store.OpenRedis(cfg.RedisURL.Reveal(), redisNamespace); err != nil {
@@ -101,6 +120,17 @@ func (c *webhookRotateCmd) open(cfg config.Config) (r rotation, err error) {
 	}
 	r.client, err = newPlatform(cfg.Platform, 0, nil)
 	return r, err
+}
+
+// sameFile says whether two paths, either of which may be missing, are one file.
+func sameFile(a, b string) bool { return a != "" && b != "" && resolved(a) == resolved(b) }
+
+// resolved is the path without links, as far as there is anything yet.
+func resolved(path string) string {
+	if target, err := filepath.EvalSymlinks(path); err == nil {
+		path = target
+	}
+	return absolute(path)
 }
 
 // pickWebhook finds the one that is meant by its name or id.
@@ -118,9 +148,9 @@ func pickWebhook(all []config.Webhook, name string) (int, error) {
 	return 0, fmt.Errorf("which webhook? Configured are: %s", strings.TrimSpace(strings.Join(names, " ")))
 }
 
-func (c *webhookRotateCmd) rotator(ctx context.Context, r rotation, io streams) (*secrets.Rotator, error) {
+func (c *webhookRotateCmd) rotator(ctx context.Context, r rotation, form string, io streams) (*secrets.Rotator, error) {
 	rotator := &secrets.Rotator{
-		Platform: wholePlatform{r.client}, Webhook: r.hook.ID, Known: r.hook.Secrets, KeepOld: c.KeepOld,
+		Platform: rotatedPlatform{wholePlatform{r.client}, r.hook}, Webhook: r.hook.ID, Form: form, Known: r.hook.Secrets, KeepOld: c.KeepOld,
 		Progress: func(step string) { fmt.Fprintln(io.err, "gateway:", step) },
 	}
 	if r.redis != nil {
@@ -132,11 +162,11 @@ func (c *webhookRotateCmd) rotator(ctx context.Context, r rotation, io streams) 
 		case err != nil:
 			return nil, err
 		}
-		rotator.Known, rotator.Told = secrets.InForce(r.hook.Secrets, notice.Secrets), notice.At
+		rotator.Known, rotator.Told = secrets.InForce(r.hook.Secrets, notice.Secrets, time.Now()), notice.At
 		rotator.Boards = append(rotator.Boards, board)
 	}
 	if r.file != "" {
-		rotator.Boards = append(rotator.Boards, secrets.FileBoard{Path: r.file})
+		rotator.Boards = append(rotator.Boards, secrets.FileBoard{Path: r.file, Form: form})
 	}
 	return rotator, nil
 }
@@ -153,7 +183,7 @@ func (c *webhookRotateCmd) hand(io streams, r rotation, done secrets.Rotated, fa
 		return err
 	}
 	if done.Resumed {
-		fmt.Fprintln(io.err, "gateway: the secret that the platform uses was not known here; it is now. No new one was asked for: for that, run it again")
+		fmt.Fprintln(io.err, "gateway: the secret that the platform uses was not known everywhere; it is now. No new one was asked for: for that, run it again")
 	}
 	switch {
 	case failed != nil:
@@ -161,7 +191,7 @@ func (c *webhookRotateCmd) hand(io streams, r rotation, done secrets.Rotated, fa
 	case r.file == "":
 		fmt.Fprintf(io.err, "gateway: the running replicas know the secret. Set the variable for all of them before %s: one that starts later than that without it knows the old secrets alone\n",
 			more["publishedUntil"])
-	case absolute(r.file) != absolute(r.hook.SecretsFile):
+	case !sameFile(r.file, r.hook.SecretsFile):
 		fmt.Fprintln(io.err, "gateway: the configuration does not name this file: set the variable wherever it is to be read")
 	}
 	return nil
@@ -172,6 +202,8 @@ func adviseAfterRotate(err error) error {
 	switch {
 	case errors.Is(err, awareid.ErrOutcomeUnknown):
 		return errors.New("the platform may use a new secret already: run it again at once. It first looks which secret is in use, and tells that one. If `gateway webhook get ID` shows that the platform does not tell secrets, callbacks may be refused from now on; then register a webhook anew")
+	case errors.Is(err, secrets.ErrUnusable):
+		return errors.New("the platform signs with a secret that nobody was told, and callbacks are refused. If the platform's form of secrets is another one than SECRET_FORM, correct that here and for serve, and run this again, which tells the same secret; else register a webhook anew")
 	case errors.Is(err, secrets.ErrBusy):
 		return fmt.Errorf("wait until it has ended; if nobody is at it, what is left of it ends by itself within %v", secrets.MarkTTL)
 	}

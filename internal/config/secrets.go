@@ -2,6 +2,7 @@ package config
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"time"
 )
@@ -22,6 +23,21 @@ func FormatSecrets(secrets []WebhookSecret) Secret {
 		}
 	}
 	return Secret(strings.Join(entries, ","))
+}
+
+// CheckSecret returns why a secret that somebody else has chosen cannot be
+// configured under a form of SECRET_FORM, in words that hold nothing of it.
+func CheckSecret(s Secret, form string) error {
+	special := func(r rune) bool { return r <= ' ' || r > '~' || r == ',' || r == '@' }
+	switch {
+	case form != FormRaw && !isKey(s):
+		return errors.New("it is not base64 of 32 bytes")
+	case len(s) < minRawSecret:
+		return fmt.Errorf("it is shorter than %d characters", minRawSecret)
+	case strings.ContainsFunc(s.Reveal(), special):
+		return errors.New("it is not of visible ASCII characters other than the comma and @")
+	}
+	return nil
 }
 
 // ReadSecretsFile reads a file of secrets anew, under a form of SECRET_FORM. It

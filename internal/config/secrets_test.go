@@ -63,3 +63,36 @@ func TestSecretsFileIsKnown(t *testing.T) {
 	require.Equal(t, path, cfg.Webhooks[1].SecretsFile)
 	require.Equal(t, "WEBHOOKS_1_SECRETS", cfg.Webhooks[1].Variable(1, "SECRETS"))
 }
+
+func TestCheckSecret(t *testing.T) {
+	key := config.Secret(keyA)
+	for name, tc := range map[string]struct {
+		secret config.Secret
+		form   string
+		want   string // "": it is good
+	}{
+		"a key":                     {key, config.FormAuto, ""},
+		"a key, as its bytes":       {key, config.FormBase64, ""},
+		"a key, as its characters":  {key, config.FormRaw, ""},
+		"words":                     {"canary-0123456789", config.FormRaw, ""},
+		"words for a key":           {"canary-0123456789", config.FormAuto, "not base64"},
+		"none":                      {"", config.FormAuto, "not base64"},
+		"short words":               {"canary-01234567", config.FormRaw, "shorter than 16"},
+		"a comma":                   {"canary,0123456789", config.FormRaw, "visible ASCII"},
+		"an at sign":                {"canary@0123456789", config.FormRaw, "visible ASCII"},
+		"a blank":                   {"canary 0123456789", config.FormRaw, "visible ASCII"},
+		"the end of a line":         {"canary\n0123456789", config.FormRaw, "visible ASCII"},
+		"a key and the end of line": {key + "\n", config.FormAuto, "not base64"},
+		"letters of elsewhere":      {"canärie-0123456789", config.FormRaw, "visible ASCII"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			err := config.CheckSecret(tc.secret, tc.form)
+			if tc.want == "" {
+				require.NoError(t, err)
+				return
+			}
+			require.ErrorContains(t, err, tc.want)
+			require.NotContains(t, err.Error(), "can")
+		})
+	}
+}

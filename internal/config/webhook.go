@@ -26,6 +26,10 @@ type WebhookSecret struct {
 	NotAfter time.Time
 }
 
+// minRawSecret is how many characters a secret has at least whose bytes are the
+// key.
+const minRawSecret = 16
+
 // webhookVars are the variables of one webhook, in the two ways to name them.
 type webhookVars struct {
 	Name            string `env:"-" numbered:"NAME,required" desc:"Last part of the webhook's path /webhooks/awareid/{name}, 1 to 64 of a-z, 0-9, _ and -"`
@@ -178,8 +182,8 @@ func (w Webhook) validateSecrets(variable, form string, bad problems) {
 		switch {
 		case seen[secret.Value]:
 			bad.add(variable, "entry %d repeats a secret", i+1)
-		case form == FormRaw && len(secret.Value) < 16:
-			bad.add(variable, "entry %d is shorter than 16 characters", i+1)
+		case form == FormRaw && len(secret.Value) < minRawSecret:
+			bad.add(variable, "entry %d is shorter than %d characters", i+1, minRawSecret)
 		case form != FormRaw && !isKey(secret.Value):
 			bad.add(variable, "entry %d is not base64 of 32 bytes", i+1)
 		}

@@ -17,9 +17,10 @@
 // has an accepted secret and reads Redis can open it, so this is a way to rotate,
 // not to recover from a secret that has leaked together with access to Redis.
 // A replica opens a notice with secrets that have not ended, takes none that is
-// older than the one it has, and keeps what it was told while it runs. One that starts later
-// with the configuration of before learns it for as long as the notice is kept;
-// after that, or if Redis loses it, only from its configuration.
+// older than the one it has, and keeps what it was told while it runs, each secret
+// until it ends. One that starts later with the configuration of before learns it
+// for as long as the notice is kept; after that, or if Redis loses it, only from
+// its configuration.
 //
 // Limits. A replica that cannot reach Redis sees neither mark nor notice, and
 // refuses what is signed with the new secret until it can. A rotation is carried

@@ -2,6 +2,7 @@ package secrets_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -91,6 +92,7 @@ type target struct {
 	sets     int
 	rotating bool
 	refuse   error
+	refuses  config.Secret // a list with it
 	steps    []string
 }
 
@@ -100,6 +102,9 @@ func (g *target) SetSecrets(_ string, all []config.WebhookSecret) error {
 	g.sets++
 	if g.refuse != nil {
 		return g.refuse
+	}
+	if g.refuses != "" && slices.ContainsFunc(all, func(s config.WebhookSecret) bool { return s.Value == g.refuses }) {
+		return errAway
 	}
 	g.now = all
 	g.steps = append(g.steps, "secrets")
@@ -127,6 +132,7 @@ type platform struct {
 	asked    int
 	onRotate func() // once the new secret is in use, ahead of the answer
 	fail     error  // in place of the answer
+	chooses  config.Secret
 }
 
 func (p *platform) Webhook(context.Context, string) (awareid.Webhook, error) {
@@ -139,16 +145,16 @@ func (p *platform) Webhook(context.Context, string) (awareid.Webhook, error) {
 	return w, nil
 }
 
-func (p *platform) Rotate(context.Context, awareid.Webhook) (awareid.Secret, error) {
+func (p *platform) Rotate(ctx context.Context, _ awareid.Webhook) (awareid.Secret, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.asked++
-	p.secret = secretOf(string(rune('m' + p.asked))) // n, o, …
+	p.secret = cmp.Or(p.chooses, secretOf(string(rune('!'+('m'-'!'+p.asked)%90)))) // n, o, …
 	if p.onRotate != nil {
 		p.onRotate()
 	}
-	if p.fail != nil {
-		return "", p.fail
+	if err := cmp.Or(p.fail, ctx.Err()); err != nil {
+		return "", err
 	}
 	return awareid.Secret(p.secret), nil
 }

@@ -18,7 +18,10 @@ const markSuffix = ".rotating"
 
 // FileBoard is a file of secrets that a gateway watches, with a marker beside it.
 // The clocks of whoever rotates and of the gateway must agree to a few seconds.
-type FileBoard struct{ Path string }
+type FileBoard struct {
+	Path string
+	Form string // SECRET_FORM, for Lacks
+}
 
 // Mark writes the marker. It fails where the file of secrets could not be written
 // either: then the platform had better not be asked.
@@ -46,6 +49,15 @@ func (b FileBoard) Unmark(_ context.Context, who string) error {
 	return nil
 }
 
+// Lacks goes by what is in the file. One that cannot be read is to be written anew.
+func (b FileBoard) Lacks(_ context.Context, used config.WebhookSecret, known []config.WebhookSecret) (bool, error) {
+	all, err := config.ReadSecretsFile(b.target(), b.Form)
+	if errors.Is(err, fs.ErrNotExist) {
+		return endAfter(known, time.Now()), nil
+	}
+	return err != nil || indexOf(all, used) < 0, nil
+}
+
 // Tell replaces the secrets in the file. Who may read them does so by the file's
 // mode alone: under does not matter.
 func (b FileBoard) Tell(_ context.Context, n Notice, _ []config.WebhookSecret) error {
@@ -54,10 +66,15 @@ func (b FileBoard) Tell(_ context.Context, n Notice, _ []config.WebhookSecret) e
 
 // Write replaces the secrets, as one: whoever reads the file, even behind a power
 // cut, reads the old ones or the new ones. A new file is the owner's alone; one
-// that is replaced passes owner and group on.
+// that is replaced passes owner, group and mode on, for the gateway may read it as
+// another user.
 func (b FileBoard) Write(all []config.WebhookSecret) error {
+	perm := fs.FileMode(0o600)
+	if old, err := os.Stat(b.target()); err == nil {
+		perm = old.Mode().Perm()
+	}
 	content := config.FormatSecrets(all).Reveal() + "\n"
-	if err := writeFile(b.target(), b.target(), []byte(content), 0o600); err != nil {
+	if err := writeFile(b.target(), b.target(), []byte(content), perm); err != nil {
 		return fmt.Errorf("write the secrets file: %w", err)
 	}
 	return nil

@@ -38,6 +38,27 @@ func TestFileIsReplacedWhole(t *testing.T) {
 	require.Len(t, left, 2, "nothing is left behind")
 }
 
+// TestFileKeepsItsMode: whoever could read the secrets can read those that replace
+// them.
+func TestFileKeepsItsMode(t *testing.T) {
+	for _, mode := range []os.FileMode{0o640, 0o440, 0o600} {
+		path := filepath.Join(t.TempDir(), "secrets")
+		require.NoError(t, os.WriteFile(path, []byte(secretOf("a").Reveal()), 0o600))
+		require.NoError(t, os.Chmod(path, mode))
+		b := secrets.FileBoard{Path: path}
+		ok, err := b.Mark(t.Context(), "me", time.Minute)
+		require.NoError(t, err)
+		require.True(t, ok)
+		require.NoError(t, b.Tell(t.Context(), newNotice(), nil))
+		info, err := os.Stat(path)
+		require.NoError(t, err)
+		require.Equal(t, mode, info.Mode().Perm())
+		info, err = os.Stat(path + ".rotating")
+		require.NoError(t, err)
+		require.EqualValues(t, 0o644, info.Mode().Perm(), "the marker holds nothing")
+	}
+}
+
 func TestFileMark(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "secrets")
 	b := secrets.FileBoard{Path: path}

@@ -126,14 +126,16 @@ func noticeCipher(s config.WebhookSecret, webhookID string) (cipher.AEAD, error)
 	return cipher.NewGCMWithRandomNonce(block)
 }
 
-// InForce are the configured secrets, then those that were told beyond them. A
-// secret that is in both ends when the configuration says so, where it does.
-func InForce(configured, told []config.WebhookSecret) []config.WebhookSecret {
+// InForce are the configured secrets, then those that were told beyond them and
+// have not ended. A secret that is in both ends when the configuration says so,
+// where it does.
+func InForce(configured, told []config.WebhookSecret, now time.Time) []config.WebhookSecret {
 	all := slices.Clone(configured)
 	for _, t := range told {
 		switch i := indexOf(all, t); {
-		case i < 0:
+		case i < 0 && isLive(t, now):
 			all = append(all, t)
+		case i < 0:
 		case i < len(configured) && all[i].NotAfter.IsZero():
 			all[i].NotAfter = t.NotAfter
 		}
@@ -143,9 +145,16 @@ func InForce(configured, told []config.WebhookSecret) []config.WebhookSecret {
 
 // live are the secrets that have not ended.
 func live(all []config.WebhookSecret, now time.Time) []config.WebhookSecret {
-	return slices.DeleteFunc(slices.Clone(all), func(s config.WebhookSecret) bool {
-		return !s.NotAfter.IsZero() && !now.Before(s.NotAfter)
-	})
+	return slices.DeleteFunc(slices.Clone(all), func(s config.WebhookSecret) bool { return !isLive(s, now) })
+}
+
+func isLive(s config.WebhookSecret, now time.Time) bool {
+	return s.NotAfter.IsZero() || now.Before(s.NotAfter)
+}
+
+// endAfter says whether some of the secrets have an end that is later than that.
+func endAfter(all []config.WebhookSecret, t time.Time) bool {
+	return slices.ContainsFunc(all, func(s config.WebhookSecret) bool { return s.NotAfter.After(t) })
 }
 
 func indexOf(all []config.WebhookSecret, s config.WebhookSecret) int {

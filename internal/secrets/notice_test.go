@@ -136,13 +136,19 @@ func TestInForce(t *testing.T) {
 		"an end that is configured": {
 			[]config.WebhookSecret{n, ending(a, later)}, []config.WebhookSecret{n, ending(a, soon)}, []config.WebhookSecret{n, ending(a, later)},
 		},
+		"one that has ended is not told any more": {
+			[]config.WebhookSecret{n}, []config.WebhookSecret{n, ending(a, noon), ending(b, soon)}, []config.WebhookSecret{n, ending(b, soon)},
+		},
+		"an end that is over holds": {
+			[]config.WebhookSecret{n, a}, []config.WebhookSecret{n, ending(a, noon)}, []config.WebhookSecret{n, ending(a, noon)},
+		},
 		"configured further on": {
 			[]config.WebhookSecret{b, n}, []config.WebhookSecret{n, ending(a, soon)}, []config.WebhookSecret{b, n, ending(a, soon)},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			before := config.FormatSecrets(tc.configured)
-			require.Equal(t, tc.want, secrets.InForce(tc.configured, tc.told))
+			require.Equal(t, tc.want, secrets.InForce(tc.configured, tc.told, noon))
 			require.Equal(t, before, config.FormatSecrets(tc.configured), "the arguments stay as they are")
 		})
 	}

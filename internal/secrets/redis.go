@@ -2,6 +2,7 @@ package secrets
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"awareid-gateway/internal/config"
@@ -30,6 +31,21 @@ func (b RedisBoard) Mark(ctx context.Context, who string, ttl time.Duration) (bo
 // Unmark takes the mark away if it is who's.
 func (b RedisBoard) Unmark(ctx context.Context, who string) error {
 	return b.Store.UnmarkRotation(ctx, b.Webhook, who)
+}
+
+// Lacks goes by the notice. Where there is none, ends go back as far as it would
+// have been kept.
+func (b RedisBoard) Lacks(ctx context.Context, used config.WebhookSecret, known []config.WebhookSecret) (bool, error) {
+	notice, err := b.Told(ctx, known)
+	switch {
+	case errors.Is(err, ErrSealed):
+		return true, nil
+	case err != nil:
+		return false, err
+	case notice.At.IsZero():
+		return endAfter(known, time.Now().Add(-b.Keep)), nil
+	}
+	return indexOf(notice.Secrets, used) < 0, nil
 }
 
 // Tell seals a notice and replaces the one of before.

@@ -18,6 +18,7 @@ const Settle = lookEvery + lookTimeout + time.Second
 
 const (
 	tellTimeout = 30 * time.Second
+	tryTimeout  = time.Second
 	tryAgain    = 500 * time.Millisecond
 )
 
@@ -27,6 +28,9 @@ var (
 	ErrBusy = errors.New("another rotation of this webhook is under way")
 	// ErrUntold: the platform uses the new secret, and not everybody was told.
 	ErrUntold = errors.New("the platform uses a new secret that could not be told everywhere")
+	// ErrUnusable: the platform uses a secret that cannot be configured, so nobody was
+	// told.
+	ErrUnusable = errors.New("the platform uses a secret that cannot be configured under this SECRET_FORM")
 )
 
 // Platform is what a rotation asks of the platform.
@@ -36,10 +40,13 @@ type Platform interface {
 }
 
 // Board is where replicas look. Marks are one at a time, and end by themselves;
-// Mark reports whether it is who's.
+// Mark reports whether it is who's. Lacks reports whether the secret that the
+// platform uses is still to be told there: another one was, or none although some
+// that are known have an end, as a rotation leaves them.
 type Board interface {
 	Mark(ctx context.Context, who string, ttl time.Duration) (bool, error)
 	Unmark(ctx context.Context, who string) error
+	Lacks(ctx context.Context, used config.WebhookSecret, known []config.WebhookSecret) (bool, error)
 	Tell(ctx context.Context, n Notice, under []config.WebhookSecret) error
 }
 
@@ -48,6 +55,7 @@ type Rotator struct {
 	Platform Platform
 	Boards   []Board // at least one
 	Webhook  string  // its id
+	Form     string  // SECRET_FORM
 	Known    []config.WebhookSecret
 	Told     time.Time     // of the latest notice; zero: there is none
 	KeepOld  time.Duration // how long the secrets of before are still accepted
@@ -57,17 +65,19 @@ type Rotator struct {
 // Rotated is what came of it.
 type Rotated struct {
 	Secrets []config.WebhookSecret // to be configured, the new one first; nil: nothing has changed
-	Resumed bool                   // the platform used a secret that nobody knew: it was told, and no other was asked for
+	Resumed bool                   // the platform used a secret that not everybody had been told: it was told, and no other was asked for
 }
 
 // Rotate makes the platform choose a new secret, and tells it on every board. The
 // secrets of before end after KeepOld, unless they end earlier.
 //
 // It may be run again after whatever became of it: where the platform uses a secret
-// that is not known, which is what an interrupted run leaves, it tells that one.
+// that is not known, or not on every board, which is what an interrupted run leaves,
+// it tells that one.
 // Once the platform may have changed the secret, the end of ctx is no reason to
-// stop. An error beside Secrets is ErrUntold; else nothing is known to have
-// changed. The others are ErrBusy, those of the boards before the platform is
+// stop. An error beside Secrets is ErrUntold; with ErrUnusable the platform has
+// changed it and nobody was told; else nothing is known to have changed. The others
+// are ErrBusy, those of the boards before the platform is
 // asked, and those of awareid.Client, ErrOutcomeUnknown among them.
 func (r *Rotator) Rotate(ctx context.Context) (Rotated, error) {
 	if len(r.Known) >= maxSecrets {
@@ -79,13 +89,12 @@ func (r *Rotator) Rotate(ctx context.Context) (Rotated, error) {
 		return Rotated{}, err
 	}
 	defer r.keepUp(who)()
-	r.Progress("waiting until every replica has seen that a rotation is under way")
-	if err := sleep(ctx, Settle); err != nil {
-		return Rotated{}, err
-	}
-	secret, resumed, err := r.next(ctx)
+	secret, resumed, err := r.next(ctx, who)
 	if err != nil {
 		return Rotated{}, err
+	}
+	if err := config.CheckSecret(secret.Value, r.Form); err != nil {
+		return Rotated{}, fmt.Errorf("%w: %w", ErrUnusable, err)
 	}
 	all := r.after(secret, time.Now())
 	return Rotated{Secrets: all, Resumed: resumed}, r.tell(ctx, all)
@@ -123,7 +132,10 @@ func (r *Rotator) keepUp(who string) (stop func()) {
 	renewing.Go(func() {
 		for sleep(ctx, MarkTTL/3) == nil {
 			for _, b := range r.Boards {
-				_, _ = b.Mark(ctx, who, MarkTTL)
+				_ = briefly(ctx, func(ctx context.Context) error {
+					_, err := b.Mark(ctx, who, MarkTTL)
+					return err
+				})
 			}
 		}
 	})
@@ -139,20 +151,65 @@ func (r *Rotator) unmark(who string) {
 	}
 }
 
-// next is the secret that the platform uses from now on.
-func (r *Rotator) next(ctx context.Context) (secret config.WebhookSecret, resumed bool, err error) {
-	current, err := r.Platform.Webhook(ctx, r.Webhook)
-	if err != nil {
+// next is the secret that the platform uses from now on. Before it is asked for a
+// new one, every replica has seen the mark; one that it uses already is not waited
+// with.
+func (r *Rotator) next(ctx context.Context, who string) (secret config.WebhookSecret, resumed bool, err error) {
+	if _, secret, resumed, err = r.look(ctx); err != nil || resumed {
+		return secret, resumed, err
+	}
+	r.Progress("waiting until every replica has seen that a rotation is under way")
+	if err := sleep(ctx, Settle); err != nil {
 		return secret, false, err
 	}
-	now := config.WebhookSecret{Value: config.Secret(current.Secret)}
-	if now.Value != "" && indexOf(r.Known, now) < 0 {
-		r.Progress("the platform uses a secret that is not known here: telling that one")
-		return now, true, nil
+	// Again: what an interrupted run asked for may have come through meanwhile.
+	current, secret, resumed, err := r.look(ctx)
+	if err != nil || resumed {
+		return secret, resumed, err
+	}
+	if err := r.confirm(ctx, who); err != nil {
+		return secret, false, err
 	}
 	r.Progress("asking the platform for a new secret")
-	issued, err := r.Platform.Rotate(ctx, current)
+	// From here on its answer is needed, whoever has gone: it uses the secret at once.
+	issued, err := r.Platform.Rotate(context.WithoutCancel(ctx), current)
 	return config.WebhookSecret{Value: config.Secret(issued)}, false, err
+}
+
+// confirm makes sure that the marks are still up for long enough, and still ours: a
+// process that was suspended may have lost them to another.
+func (r *Rotator) confirm(ctx context.Context, who string) error {
+	for _, b := range r.Boards {
+		ours, err := b.Mark(ctx, who, MarkTTL)
+		if err != nil {
+			return err
+		}
+		if !ours {
+			return ErrBusy
+		}
+	}
+	return ctx.Err()
+}
+
+// look reads the webhook at the platform. With untold, secret is the one that it
+// uses, and not everybody was told.
+func (r *Rotator) look(ctx context.Context) (current awareid.Webhook, secret config.WebhookSecret, untold bool, err error) {
+	if current, err = r.Platform.Webhook(ctx, r.Webhook); err != nil || current.Secret == "" {
+		return current, secret, false, err
+	}
+	secret.Value = config.Secret(current.Secret)
+	untold = indexOf(r.Known, secret) < 0
+	for _, b := range r.Boards {
+		lacks, err := b.Lacks(ctx, secret, r.Known)
+		if err != nil {
+			return current, secret, false, err
+		}
+		untold = untold || lacks
+	}
+	if untold {
+		r.Progress("the platform uses a secret that was not told everywhere: telling that one")
+	}
+	return current, secret, untold, nil
 }
 
 // after are the secrets behind the rotation. Ends have whole seconds, as they are
@@ -173,7 +230,7 @@ func (r *Rotator) after(secret config.WebhookSecret, now time.Time) []config.Web
 }
 
 // tell tries each board until it is told or the time is over: the more of them
-// know, the fewer callbacks are lost.
+// know, the fewer callbacks are lost. None waits for another.
 func (r *Rotator) tell(ctx context.Context, all []config.WebhookSecret) error {
 	r.Progress("telling the new secret")
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), tellTimeout)
@@ -181,19 +238,32 @@ func (r *Rotator) tell(ctx context.Context, all []config.WebhookSecret) error {
 	now := time.Now()
 	n := Notice{At: latest(now, r.Told.Add(time.Millisecond)), Secrets: all}
 	under := append([]config.WebhookSecret{all[0]}, live(r.Known, now)...)
-	for untold := r.Boards; ; {
-		var failed []Board
-		var errs []error
-		for _, b := range untold {
-			if err := b.Tell(ctx, n, under); err != nil {
-				failed, errs = append(failed, b), append(errs, fmt.Errorf("%w: %w", ErrUntold, err))
-			}
-		}
-		if len(failed) == 0 || sleep(ctx, tryAgain) != nil {
-			return errors.Join(errs...)
-		}
-		untold = failed
+	errs := make([]error, len(r.Boards))
+	var telling sync.WaitGroup
+	for i, b := range r.Boards {
+		telling.Go(func() { errs[i] = tellOne(ctx, b, n, under) })
 	}
+	telling.Wait()
+	return errors.Join(errs...)
+}
+
+func tellOne(ctx context.Context, b Board, n Notice, under []config.WebhookSecret) error {
+	for {
+		err := briefly(ctx, func(ctx context.Context) error { return b.Tell(ctx, n, under) })
+		if err == nil {
+			return nil
+		}
+		if sleep(ctx, tryAgain) != nil {
+			return fmt.Errorf("%w: %w", ErrUntold, err)
+		}
+	}
+}
+
+// briefly bounds one try.
+func briefly(ctx context.Context, try func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, tryTimeout)
+	defer cancel()
+	return try(ctx)
 }
 
 func latest(a, b time.Time) time.Time { return slices.MaxFunc([]time.Time{a, b}, time.Time.Compare) }

@@ -3,6 +3,7 @@ package secrets_test
 import (
 	"context"
 	"errors"
+	"path/filepath"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -17,7 +18,7 @@ import (
 func newRotator(p *platform, redis *fakeRedis, known ...string) *secrets.Rotator {
 	return &secrets.Rotator{
 		Platform: p, Boards: []secrets.Board{secrets.RedisBoard{Store: redis, Webhook: webhook, Keep: time.Hour}},
-		Webhook: webhook, Known: listOf(known...), KeepOld: 24 * time.Hour, Progress: func(string) {},
+		Webhook: webhook, Form: config.FormAuto, Known: listOf(known...), KeepOld: 24 * time.Hour, Progress: func(string) {},
 	}
 }
 
@@ -74,6 +75,27 @@ func TestRotateTwice(t *testing.T) {
 		told, err = secrets.RedisBoard{Store: redis, Webhook: webhook}.Told(t.Context(), listOf("o"))
 		require.NoError(t, err, "it opens under the new secret too")
 		require.True(t, told.At.After(again.Told))
+	})
+}
+
+// TestRotateForYears: a secret that has ended and is not configured any more stays
+// away.
+func TestRotateForYears(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, redis := &platform{secret: secretOf("a")}, &fakeRedis{}
+		board := secrets.RedisBoard{Store: redis, Webhook: webhook}
+		configured := listOf("a")
+		for range 40 {
+			told, err := board.Told(t.Context(), configured)
+			require.NoError(t, err)
+			r := newRotator(p, redis)
+			r.Known, r.Told = secrets.InForce(configured, told.Secrets, time.Now()), told.At
+			got, err := r.Rotate(t.Context())
+			require.NoError(t, err)
+			require.Len(t, got.Secrets, 2)
+			configured = got.Secrets[:1]
+			time.Sleep(25 * time.Hour)
+		}
 	})
 }
 
@@ -137,6 +159,45 @@ func TestRotateThatCannotTell(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestRotateToNoSecret: what could not be read back is neither told nor written, also
+// when it is run again.
+func TestRotateToNoSecret(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, redis := &platform{secret: secretOf("a"), chooses: "canary,canary@canary"}, &fakeRedis{}
+		r := newRotator(p, redis, "a")
+		path := filepath.Join(t.TempDir(), "secrets")
+		r.Boards = append(r.Boards, secrets.FileBoard{Path: path})
+		for range 2 {
+			got, err := r.Rotate(t.Context())
+			require.ErrorIs(t, err, secrets.ErrUnusable)
+			require.NotContains(t, err.Error(), "canary")
+			require.Zero(t, got)
+			require.Nil(t, redis.told)
+			require.NoFileExists(t, path)
+			require.False(t, redis.marked())
+		}
+		require.Equal(t, 1, p.asked)
+	})
+}
+
+// TestRotateToTheEnd: once the platform is asked its answer is told, though whoever
+// asked has gone; before that, nobody asks.
+func TestRotateToTheEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, redis := &platform{secret: secretOf("a")}, &fakeRedis{}
+		ctx, cancel := context.WithCancel(t.Context())
+		p.onRotate = cancel
+		got, err := newRotator(p, redis, "a").Rotate(ctx)
+		require.NoError(t, err)
+		require.Equal(t, secretOf("n"), got.Secrets[0].Value)
+		require.NotNil(t, redis.told)
+
+		_, err = newRotator(p, redis, "n").Rotate(ctx)
+		require.ErrorIs(t, err, context.Canceled)
+		require.Equal(t, 1, p.asked)
+	})
 }
 
 func TestRotateThatThePlatformRefuses(t *testing.T) {

@@ -60,6 +60,7 @@ type watched struct {
 	told           Notice
 	sealed         []byte // what told was opened from, or what could not be
 	inForce        []config.WebhookSecret
+	taken          []config.WebhookSecret // of those told, what Target took last
 	refused        []config.WebhookSecret // what Target would not take
 	rotating       bool
 	markSeen       time.Time // when Redis last showed a mark
@@ -98,12 +99,12 @@ func (w *Watcher) Look(ctx context.Context) time.Duration {
 	for i, h := range w.webhooks {
 		now := time.Now()
 		// Marks are read ahead of the secrets that are there when they go.
-		marked := h.SecretsFile != "" && FileBoard{h.SecretsFile}.marked(now)
+		marked := h.SecretsFile != "" && FileBoard{Path: h.SecretsFile}.marked(now)
 		w.readFile(h)
 		if states != nil {
 			w.readTold(h, states[i], now)
 		}
-		w.enforce(h)
+		w.enforce(h, now)
 		// Behind the secrets: who is held has been judged by them then.
 		if w.setRotating(h, marked, now); h.rotating {
 			next = lookRotating
@@ -169,25 +170,43 @@ func (w *Watcher) readTold(h *watched, state store.RotationState, now time.Time)
 }
 
 // enforce tells the target where something has changed. What it refused is not
-// tried again before it changes.
-func (w *Watcher) enforce(h *watched) {
-	all := InForce(h.Secrets, h.told.Secrets)
-	if slices.EqualFunc(all, h.inForce, equal) || slices.EqualFunc(all, h.refused, equal) {
+// tried again before it changes; what was told before, and what is configured, is
+// in force then.
+func (w *Watcher) enforce(h *watched, now time.Time) {
+	wanted := InForce(h.Secrets, h.told.Secrets, now)
+	if same(wanted, h.inForce) || same(wanted, h.refused) {
 		return
 	}
+	err := w.use(h, wanted)
+	if err == nil {
+		h.taken, h.refused = h.told.Secrets, nil
+		return
+	}
+	h.refused = wanted
+	w.opts.Log.Error("new secrets cannot be used: without them it goes on", "webhook", h.ID, "error", err)
+	for _, told := range [][]config.WebhookSecret{h.taken, nil} {
+		all := InForce(h.Secrets, told, now)
+		if same(all, h.inForce) || !same(all, wanted) && w.use(h, all) == nil {
+			return
+		}
+	}
+}
+
+func (w *Watcher) use(h *watched, all []config.WebhookSecret) error {
 	if err := w.opts.Target.SetSecrets(h.ID, all); err != nil {
-		h.refused = all
-		w.opts.Log.Error("new secrets cannot be used: the ones of before stay in force", "webhook", h.ID, "error", err)
-		return
+		return err
 	}
-	h.inForce, h.refused, h.sealed = all, nil, nil // another notice may open now
+	h.inForce, h.sealed = all, nil // another notice may open now
 	w.metrics.changes.WithLabelValues(h.ID).Inc()
 	w.opts.Log.Info("other secrets are in force", "webhook", h.ID, "keys", idsOf(all))
 	if unconfigured := all[len(h.Secrets):]; len(unconfigured) > 0 {
 		w.opts.Log.Warn("secrets are in force that only a rotation told: configure them, for Redis keeps them for a limited time",
 			"webhook", h.ID, "keys", idsOf(unconfigured))
 	}
+	return nil
 }
+
+func same(a, b []config.WebhookSecret) bool { return slices.EqualFunc(a, b, equal) }
 
 func equal(a, b config.WebhookSecret) bool {
 	return a.Value == b.Value && a.NotAfter.Equal(b.NotAfter)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"awareid-gateway/internal/config"
 	"awareid-gateway/internal/secrets"
 )
 
@@ -56,6 +57,24 @@ func TestWatcherTakesWhatWasToldAndKeepsIt(t *testing.T) {
 		require.Contains(t, w.log.String(), "opens under no secret that is in force")
 		require.Equal(t, 1, w.target.sets)
 		require.NotContains(t, w.log.String(), secretOf("n").Reveal())
+	})
+}
+
+func TestWatcherDropsWhatWasToldAndHasEnded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		redis := &fakeRedis{}
+		w := newWatcher("", redis, "a")
+		n := secrets.Notice{At: time.Now(), Secrets: listOf("n", "b", "a")}
+		n.Secrets[1].NotAfter = time.Now().Add(time.Hour)
+		var err error
+		redis.told, err = secrets.Seal(n, webhook, listOf("a"))
+		require.NoError(t, err)
+		w.Look(t.Context())
+		w.requireSecrets(t, []config.WebhookSecret{n.Secrets[2], n.Secrets[0], n.Secrets[1]})
+		time.Sleep(time.Hour)
+		w.Look(t.Context())
+		w.requireSecrets(t, listOf("a", "n"))
+		require.Equal(t, 2, w.target.sets)
 	})
 }
 
@@ -112,6 +131,41 @@ func TestWatcherReadsTheFileAgain(t *testing.T) {
 	write(secretOf("y").Reveal())
 	w.Look(t.Context())
 	w.requireSecrets(t, listOf("y"))
+}
+
+// TestWatcherIsNotKeptBackByWhatWasTold: where that cannot be used, what is configured
+// comes into force, and what was told before stays.
+func TestWatcherIsNotKeptBackByWhatWasTold(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "secrets")
+	write := func(letters ...string) {
+		require.NoError(t, secrets.FileBoard{Path: path}.Write(listOf(letters...)))
+	}
+	write("a")
+	redis := &fakeRedis{}
+	w := newWatcher(path, redis, "a")
+	tell := func(at time.Time, letters ...string) {
+		sealed, err := secrets.Seal(secrets.Notice{At: at, Secrets: listOf(letters...)}, webhook, listOf("a"))
+		require.NoError(t, err)
+		redis.told = sealed
+		for range 3 {
+			w.Look(t.Context())
+		}
+	}
+	w.target.refuses = secretOf("x")
+	tell(noon, "x", "a")
+	w.requireSecrets(t, listOf("a"))
+	write("b", "a")
+	w.Look(t.Context())
+	w.requireSecrets(t, listOf("b", "a"))
+
+	tell(noon.Add(time.Second), "n", "a")
+	w.requireSecrets(t, listOf("b", "a", "n"))
+	tell(noon.Add(time.Minute), "x", "a")
+	w.requireSecrets(t, listOf("b", "a", "n"))
+	write("c", "a")
+	w.Look(t.Context())
+	w.requireSecrets(t, listOf("c", "a", "n"))
+	require.Equal(t, 4, strings.Count(w.log.String(), "level=ERROR"), w.log.String())
 }
 
 func TestWatcherSeesTheMarkBesideTheFile(t *testing.T) {

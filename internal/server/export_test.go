@@ -28,8 +28,10 @@ func ReadBody(r io.Reader, announced, limit int, budgetBytes int64) (body []byte
 	return body, b.used.Load(), err
 }
 
-// The bounds of what is held.
-const (
-	MaxHeld           = maxHeld
-	MaxHeldPerAddress = maxHeldPerAddress
-)
+// HoldAtMost changes how many requests of one webhook, and of one address, may be
+// held, before the server is in use.
+func (s *Server) HoldAtMost(most, perAddress int) {
+	for _, h := range s.hooks {
+		h.waiting.most, h.waiting.mostPerSite = most, perAddress
+	}
+}

@@ -13,11 +13,14 @@ import (
 // The platform uses a new secret before anybody here can know it. So while a
 // rotation is under way a request whose signature fails is held until the new
 // secret is there. Forged requests are held too, so the bounds are tight: in time,
-// in number, in number for one address, and their bodies stay in the budget.
+// in number, in number for one address, and in bytes. Beyond them the answer is
+// 503 for as long as the rotation lasts: it may be genuine, and a sender may take
+// a 401 for final.
 const (
 	maxHold           = 3 * time.Second
-	maxHeld           = 256 // requests of one webhook
+	maxHeld           = 1024 // requests of one webhook
 	maxHeldPerAddress = maxHeld / 2
+	heldShare         = 4 // one in so many bytes of the body budget may be held, over all webhooks
 )
 
 // waiting is who is held, and what for.
@@ -26,32 +29,39 @@ type waiting struct {
 	rotating bool
 	held     int
 	sites    map[netip.Prefix]int
+	bytes    *budget       // of bodies, over all webhooks
 	changed  chan struct{} // closed when there is something to look at
+
+	most, mostPerSite int // how many may be held
 }
 
-func newWaiting() waiting {
-	return waiting{sites: map[netip.Prefix]int{}, changed: make(chan struct{})}
+func newWaiting(bytes *budget) waiting {
+	return waiting{
+		sites: map[netip.Prefix]int{}, bytes: bytes, changed: make(chan struct{}),
+		most: maxHeld, mostPerSite: maxHeldPerAddress,
+	}
 }
 
-// enter takes a place where there is a rotation and room. The zero site stands for
-// all addresses that no limit per address holds for.
-func (w *waiting) enter(site netip.Prefix) (changed <-chan struct{}, why heldOutcome) {
+// enter takes a place where there is a rotation and room for a body of size bytes.
+// The zero site stands for all addresses that no limit per address holds for.
+func (w *waiting) enter(site netip.Prefix, size int64) (held bool, why heldOutcome) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	switch {
 	case !w.rotating:
-		return nil, notHeld
-	case w.held >= maxHeld, site.IsValid() && w.sites[site] >= maxHeldPerAddress:
-		return nil, heldFull
+		return false, notHeld
+	case w.held >= w.most, site.IsValid() && w.sites[site] >= w.mostPerSite, !w.bytes.take(size):
+		return false, heldFull
 	}
 	w.held++
 	w.sites[site]++
-	return w.changed, ""
+	return true, ""
 }
 
-func (w *waiting) leave(site netip.Prefix) {
+func (w *waiting) leave(site netip.Prefix, size int64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.bytes.give(size)
 	w.held--
 	if w.sites[site]--; w.sites[site] == 0 {
 		delete(w.sites, site)
@@ -93,9 +103,9 @@ type heldOutcome string
 
 const (
 	notHeld      heldOutcome = ""         // no rotation
-	heldFull     heldOutcome = "full"     // refused at once: no room
+	heldFull     heldOutcome = "full"     // refused at once, with 503: no room
 	heldAccepted heldOutcome = "accepted" // authentic under the new secret
-	heldRefused  heldOutcome = "refused"  // under none, in time
+	heldRefused  heldOutcome = "refused"  // under none, in time; 503 or 401
 )
 
 // authenticate decides whether the request is authentic, and opens it. Its
@@ -107,18 +117,22 @@ func (s *Server) authenticate(c *fiber.Ctx, h *hook, body []byte) (decrypt.Opene
 	if err != error(errSignature) {
 		return opened, err
 	}
-	site := s.limitedSite(c)
-	changed, why := h.waiting.enter(site)
-	if changed == nil {
-		if h.keys.Load() != k { // the rotation ended just now
-			return s.judgeBody(c, h, h.keys.Load(), body)
+	site, size := s.limitedSite(c), int64(cap(body))
+	held, why := h.waiting.enter(site, size)
+	if !held {
+		if next := h.keys.Load(); next != k { // they came just now
+			if opened, err = s.judgeBody(c, h, next, body); err != error(errSignature) {
+				return opened, err
+			}
 		}
-		s.metrics.wasHeld(h.ID, why)
+		if s.metrics.wasHeld(h.ID, why); why == heldFull {
+			err = errRotating
+		}
 		return opened, err
 	}
-	defer h.waiting.leave(site)
-	opened, err = s.hold(c, h, k, body, changed)
-	if err == error(errSignature) {
+	defer h.waiting.leave(site, size)
+	opened, err = s.hold(c, h, k, body)
+	if err == error(errSignature) || err == error(errRotating) {
 		s.metrics.wasHeld(h.ID, heldRefused)
 	} else {
 		s.metrics.wasHeld(h.ID, heldAccepted)
@@ -128,31 +142,32 @@ func (s *Server) authenticate(c *fiber.Ctx, h *hook, body []byte) (decrypt.Opene
 
 // hold judges a request, which failed with these keys, again with each that come,
 // until it is authentic, the rotation ends or its time is over.
-func (s *Server) hold(c *fiber.Ctx, h *hook, failed *keys, body []byte, changed <-chan struct{}) (decrypt.Opened, error) {
+func (s *Server) hold(c *fiber.Ctx, h *hook, failed *keys, body []byte) (decrypt.Opened, error) {
 	// A quarter of the time is left for what comes after.
 	timer := time.NewTimer(min(maxHold, s.opts.Limits.RequestTimeout*3/4))
 	defer timer.Stop()
 	for {
+		// Ahead of the keys: where the rotation has ended, these are the last of it.
+		rotating, changed := h.waiting.look()
 		if k := h.keys.Load(); k != failed {
 			failed = k
 			if opened, err := s.judgeBody(c, h, k, body); err != error(errSignature) {
 				return opened, err
 			}
 		}
+		if !rotating {
+			return decrypt.Opened{}, errSignature
+		}
 		select {
 		case <-changed:
 		case <-timer.C:
-			return decrypt.Opened{}, errSignature
-		}
-		var rotating bool
-		if rotating, changed = h.waiting.look(); !rotating && h.keys.Load() == failed {
-			return decrypt.Opened{}, errSignature
+			return decrypt.Opened{}, errRotating
 		}
 	}
 }
 
-// held is the number of all requests that are held.
-func (s *Server) held() (n int) {
+// countHeld is the number of all requests that are held.
+func (s *Server) countHeld() (n int) {
 	for _, h := range s.hooks {
 		n += h.waiting.count()
 	}

@@ -76,11 +76,18 @@ func TestHeldUntilTheNewSecretIsThere(t *testing.T) {
 // second drops an id that is of no interest.
 func second(_, raw string) string { return raw }
 
+// requireInVain wants the sender to try again: it may be genuine.
+func requireInVain(t *testing.T, a answer) {
+	t.Helper()
+	require.Empty(t, requireProblem(t, a, 503), "the sender is not authenticated")
+	require.Equal(t, "5", a.header.Get("Retry-After"))
+}
+
 func TestHeldForAShortTimeOnly(t *testing.T) {
 	g := newBackend(t).serve(t, onlyTheOldSecret, hasty)
 	g.SetRotating(webhookID, true)
 	began := time.Now()
-	requireProblem(t, g.exchange(t, second(g.underNext(t))), 401)
+	requireInVain(t, g.exchange(t, second(g.underNext(t))))
 	require.GreaterOrEqual(t, time.Since(began), 300*time.Millisecond)
 	require.EqualValues(t, 1, g.metric(heldSeries("refused")))
 
@@ -89,8 +96,11 @@ func TestHeldForAShortTimeOnly(t *testing.T) {
 	forged := g.scheme
 	forged.Secret = "b3RoZXItc2VjcmV0LW9mLTMyLWJ5dGVzLTAwMDAwMDA="
 	header, body := sealed(t, forged, event)
-	requireProblem(t, g.exchange(t, post(server.Path, header, body)), 401)
+	requireInVain(t, g.exchange(t, post(server.Path, header, body)))
 	require.EqualValues(t, 2, g.metric(heldSeries("refused")))
+
+	g.SetRotating(webhookID, false)
+	requireProblem(t, g.exchange(t, post(server.Path, header, body)), 401)
 }
 
 func TestARotationThatEndsWithoutASecretRefusesAtOnce(t *testing.T) {
@@ -102,6 +112,32 @@ func TestARotationThatEndsWithoutASecretRefusesAtOnce(t *testing.T) {
 	g.SetRotating(webhookID, false)
 	requireProblem(t, c.answer(t), 401)
 	require.Less(t, time.Since(began), 2*time.Second)
+}
+
+// TestPlacesAreFreeOnceTheRotationHasEnded: who is forged goes when the new secret
+// is there and the mark is gone, however close the two come.
+func TestPlacesAreFreeOnceTheRotationHasEnded(t *testing.T) {
+	g := newBackend(t).serve(t, onlyTheOldSecret, func(s *setUp) { s.Limits.RequestTimeout = 40 * time.Second })
+	forged := g.scheme
+	forged.Secret = "b3RoZXItc2VjcmV0LW9mLTMyLWJ5dGVzLTAwMDAwMDA="
+	for range 8 {
+		g.SetRotating(webhookID, true)
+		var conns []*conn
+		for range 8 {
+			_, event := newEvent()
+			header, body := sealed(t, forged, event)
+			conns = append(conns, g.dial(t).send(post(server.Path, header, body)))
+		}
+		g.eventually(t, "gateway_held", 8)
+		began := time.Now()
+		require.NoError(t, g.SetSecrets(webhookID, rotated))
+		g.SetRotating(webhookID, false)
+		for _, c := range conns {
+			requireProblem(t, c.answer(t), 401)
+			c.Close()
+		}
+		require.Less(t, time.Since(began), 2*time.Second)
+	}
 }
 
 // TestOnlyABadSignatureIsHeld: who has neither the auth header nor anything that
@@ -131,6 +167,8 @@ func TestForgedRequestsCannotTakeAllPlaces(t *testing.T) {
 		s.Limits.BodyBudgetBytes = 64 << 20
 		s.Limits.RequestTimeout = 40 * time.Second // held for the full 3 s
 	})
+	const most, perAddress = 64, 32
+	g.HoldAtMost(most, perAddress)
 	g.SetRotating(webhookID, true)
 	forge := func(from string) *conn {
 		header := http.Header{authKey: {authValue}, simulator.DefaultSignatureHeader: {strings.Repeat("ab", 32)}, "X-Forwarded-For": {from}}
@@ -142,17 +180,17 @@ func TestForgedRequestsCannotTakeAllPlaces(t *testing.T) {
 			held = append(held, forge(from))
 		}
 	}
-	fill("203.0.113.1", server.MaxHeldPerAddress)
-	g.eventually(t, "gateway_held", server.MaxHeldPerAddress)
-	requireProblem(t, forge("203.0.113.1").answer(t), 401)
+	fill("203.0.113.1", perAddress)
+	g.eventually(t, "gateway_held", perAddress)
+	requireInVain(t, forge("203.0.113.1").answer(t))
 	require.EqualValues(t, 1, g.metric(heldSeries("full")), "no more of one address")
 
-	fill("198.51.100.7", server.MaxHeld-server.MaxHeldPerAddress-1)
-	g.eventually(t, "gateway_held", server.MaxHeld-1)
+	fill("198.51.100.7", most-perAddress-1)
+	g.eventually(t, "gateway_held", most-1)
 	genuine, raw := g.underNext(t)
 	c := g.dial(t).send(raw)
-	g.eventually(t, "gateway_held", server.MaxHeld)
-	requireProblem(t, forge("192.0.2.9").answer(t), 401)
+	g.eventually(t, "gateway_held", most)
+	requireInVain(t, forge("192.0.2.9").answer(t))
 	require.EqualValues(t, 2, g.metric(heldSeries("full")), "no more at all")
 
 	require.NoError(t, g.SetSecrets(webhookID, rotated))
@@ -163,6 +201,40 @@ func TestForgedRequestsCannotTakeAllPlaces(t *testing.T) {
 		c.Close()
 	}
 	g.eventually(t, "gateway_held", 0)
+}
+
+// TestHeldBodiesLeaveRoomForTheOthers: what is held, for whichever webhook, is at most
+// a quarter of the budget of all bodies.
+func TestHeldBodiesLeaveRoomForTheOthers(t *testing.T) {
+	const body = 4 << 10
+	g := newBackend(t).serve(t, onlyTheOldSecret, func(s *setUp) {
+		s.Limits.BodyBudgetBytes = 8 * 4 * body
+		s.Limits.RequestTimeout = 40 * time.Second // held for the full 3 s
+		one, two := s.hook, s.hook
+		one.Name, two.Name, two.ID = "one", "two", strings.Repeat("2", 32)
+		s.Webhooks = []server.Webhook{one, two}
+	})
+	for _, id := range []string{webhookID, strings.Repeat("2", 32)} {
+		g.SetRotating(id, true)
+	}
+	forge := func(name string, size int) *conn {
+		header := http.Header{authKey: {authValue}, simulator.DefaultSignatureHeader: {strings.Repeat("ab", 32)}}
+		return g.dial(t).send(post(server.Path+"/"+name, header, make([]byte, size)))
+	}
+	for i := range 8 {
+		forge([]string{"one", "two"}[i%2], body)
+	}
+	g.eventually(t, "gateway_held", 8)
+	requireInVain(t, forge("one", 1).answer(t))
+	require.EqualValues(t, 1, g.metric(heldSeries("full")))
+	_, event := newEvent()
+	header, raw := sealed(t, g.scheme, event)
+	require.Equal(t, 200, g.exchange(t, post(server.Path+"/two", header, raw)).status, "who is authentic goes on")
+
+	g.SetRotating(webhookID, false)
+	g.eventually(t, "gateway_held", 4)
+	forge("two", body)
+	g.eventually(t, "gateway_held", 5)
 }
 
 func TestHeldWhereThePlaintextIsSignedOrNothing(t *testing.T) {

@@ -43,6 +43,7 @@ var (
 	errAuth       = &problem{status: 401, title: "Unauthorized", cause: "auth_header"}
 	errUnsigned   = &problem{status: 401, title: "Unauthorized", cause: "not_signed"}
 	errSignature  = &problem{status: 401, title: "Unauthorized", cause: "signature"}
+	errRotating   = &problem{status: 503, title: "Service Unavailable", cause: "rotation", retryAfter: 5 * time.Second}
 	errQuota      = &problem{status: 429, title: "Too Many Requests", cause: "quota", retryAfter: time.Second, detail: "the quota of this webhook is used up"}
 	errInternal   = &problem{status: 500, title: "Internal Server Error", cause: "internal", hangUp: true}
 )

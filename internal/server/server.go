@@ -89,6 +89,7 @@ type Server struct {
 	addresses addresses
 	rates     *rates
 	bodies    budget
+	held      budget // those of them that wait for a new secret
 	metrics   *metrics
 	listener  *cappedListener
 	warnProxy sync.Once
@@ -115,6 +116,7 @@ func New(opts Options) (*Server, error) {
 		hooks:     make(map[string]*hook, len(opts.Webhooks)),
 		addresses: addresses{allowed: l.AllowedCIDRs, trusted: l.TrustedProxies},
 		bodies:    budget{limit: l.BodyBudgetBytes},
+		held:      budget{limit: l.BodyBudgetBytes / heldShare},
 	}
 	s.listener = newCappedListener(l, s.addresses)
 	s.listener.refused = func(cause string) { s.metrics.refusals.WithLabelValues(cause).Inc() }
@@ -122,7 +124,7 @@ func New(opts Options) (*Server, error) {
 	s.metrics = newMetrics(opts.Metrics,
 		func() float64 { return float64(s.listener.connections()) },
 		func() float64 { return float64(s.bodies.used.Load()) },
-		func() float64 { return float64(s.held()) })
+		func() float64 { return float64(s.countHeld()) })
 	var err error
 	if s.rates, err = newRates(l.RequestsPerAddress); err != nil {
 		return nil, fmt.Errorf("rate per address: %w", err)
@@ -149,7 +151,7 @@ func (s *Server) newHook(w Webhook) (*hook, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := &hook{Webhook: w, waiting: newWaiting()}
+	h := &hook{Webhook: w, waiting: newWaiting(&s.held)}
 	h.keys.Store(newKeys(w.Secrets, verifier, w.Opener))
 	if q := s.opts.Limits.RequestsPerWebhook; q > 0 {
 		h.quota = rate.NewLimiter(rate.Limit(q), q)
