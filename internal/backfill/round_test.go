@@ -14,14 +14,14 @@ import (
 	"awareid-gateway/internal/event"
 )
 
-// slow is a platform that takes its time for one webhook.
-type slow struct {
+// hesitant is a platform that takes its time for one webhook.
+type hesitant struct {
 	*platform
 	webhook string
 	takes   time.Duration
 }
 
-func (s slow) EventData(ctx context.Context, webhookID string, numbers []string) iter.Seq2[awareid.Batch, error] {
+func (s hesitant) EventData(ctx context.Context, webhookID string, numbers []string) iter.Seq2[awareid.Batch, error] {
 	if webhookID == s.webhook {
 		time.Sleep(s.takes)
 	}
@@ -33,7 +33,7 @@ func TestBusyWebhook(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, func(o *backfill.Options) {
 			o.Webhooks = append(o.Webhooks, backfill.Webhook{ID: "another", Name: "another", Opener: o.Webhooks[0].Opener})
-			o.Platform = slow{platform: o.Platform.(*platform), webhook: hookID, takes: 3 * time.Second}
+			o.Platform = hesitant{platform: o.Platform.(*platform), webhook: hookID, takes: 3 * time.Second}
 		})
 		r.begin()
 		r.came(1, 1)
