@@ -117,15 +117,24 @@ func textOf(asked []number) []string {
 	return all
 }
 
-// postponements are the numbers that did not come, neighbours together.
+// failedWait is how long a number stands back whose event came and could not be
+// dispatched, so that those behind it have their turn.
+const failedWait = 30 * time.Second
+
+// postponements are the numbers that did not come, or not to Kafka, neighbours
+// together. The latter is no attempt in vain.
 func (b *Backfiller) postponements(asked []number, r result) []event.Postponement {
 	var all []event.Postponement
 	for _, a := range asked {
-		if r.outcomes[a.text()] != NotReturned {
+		p := event.Postponement{First: a.n, Last: a.n, Attempts: a.attempts, Wait: failedWait}
+		switch r.outcomes[a.text()] {
+		case Failed:
+		case NotReturned:
+			p.Attempts, p.Wait = a.attempts+1, b.wait(a.attempts)
+			p.GiveUp = p.Attempts >= b.opts.Attempts
+		default:
 			continue
 		}
-		p := event.Postponement{First: a.n, Last: a.n, Attempts: a.attempts + 1, Wait: b.wait(a.attempts)}
-		p.GiveUp = p.Attempts >= b.opts.Attempts
 		if i := len(all) - 1; i >= 0 && all[i].Last+1 == a.n && all[i].Attempts == p.Attempts {
 			all[i].Last = a.n
 			continue

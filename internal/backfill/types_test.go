@@ -4,7 +4,9 @@ import (
 	"context"
 	"iter"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -87,4 +89,26 @@ func TestTypesInOrder(t *testing.T) {
 	_, err := r.Fill(t.Context(), backfill.Request{From: at(5), To: at(5)}, nil)
 	require.NoError(t, err)
 	require.Equal(t, []string{"event-5-enrollment.started", "event-5-enrollment.completed"}, r.kafka.ids())
+}
+
+// TestWhatCannotBeDispatched stands back for the numbers behind it, and is no
+// attempt in vain.
+func TestWhatCannotBeDispatched(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var mended atomic.Bool
+		p := &picky{fails: func(in dispatch.Inbound) bool {
+			n, _ := in.Event.Sequence()
+			return n <= 101 && !mended.Load()
+		}}
+		r := newRig(t, func(o *backfill.Options) { o.Dispatcher = p })
+		r.begin()
+		r.came(1, 1)
+		r.came(202, 202)
+		time.Sleep(grace + time.Hour)
+		require.Len(t, p.ids(), 100, "the ones behind")
+		require.EqualValues(t, 0, r.status().Unrecoverable)
+		mended.Store(true)
+		time.Sleep(10 * time.Minute)
+		require.Len(t, p.ids(), 200)
+	})
 }
