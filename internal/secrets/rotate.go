@@ -73,12 +73,12 @@ type Rotated struct {
 //
 // It may be run again after whatever became of it: where the platform uses a secret
 // that is not known, or not on every board, which is what an interrupted run leaves,
-// it tells that one.
-// Once the platform may have changed the secret, the end of ctx is no reason to
-// stop. An error beside Secrets is ErrUntold; with ErrUnusable the platform has
-// changed it and nobody was told; else nothing is known to have changed. The others
-// are ErrBusy, those of the boards before the platform is
-// asked, and those of awareid.Client, ErrOutcomeUnknown among them.
+// it tells that one. Once the platform is asked, the end of ctx is no reason to stop.
+//
+// An error beside Secrets is ErrUntold. With ErrUnusable the platform uses another
+// secret, and nobody was told; else nothing is known to have changed. The others are
+// ErrBusy, those of the boards before the platform is asked, and those of
+// awareid.Client, ErrOutcomeUnknown among them.
 func (r *Rotator) Rotate(ctx context.Context) (Rotated, error) {
 	if len(r.Known) >= maxSecrets {
 		return Rotated{}, fmt.Errorf("more than %d secrets are listed: take out those that have ended", maxSecrets-1)
