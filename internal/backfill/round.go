@@ -27,7 +27,6 @@ func (b *Backfiller) round(ctx context.Context, h *hook) {
 			b.failed(ctx, h, err)
 			return
 		}
-		h.failures, h.notBefore = 0, time.Time{}
 	}
 }
 
@@ -69,7 +68,11 @@ func (b *Backfiller) fillBatch(ctx context.Context, h *hook) (more bool, err err
 	if err := b.judge(ctx, h, sums, asked, result); err != nil {
 		return false, err
 	}
-	return len(asked) == b.opts.Batch || narrowed, cmp.Or(failure, result.failure)
+	if err := cmp.Or(failure, result.failure); err != nil {
+		return false, err
+	}
+	h.failures, h.notBefore = 0, time.Time{}
+	return len(asked) == b.opts.Batch || narrowed, nil
 }
 
 // number is one that is asked for.
