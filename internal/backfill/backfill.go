@@ -72,6 +72,7 @@ type Platform interface {
 // Dispatcher takes events. See dispatch.Dispatcher for its promises.
 type Dispatcher interface {
 	Dispatch(ctx context.Context, in dispatch.Inbound) (dispatch.Outcome, error)
+	Ready(ctx context.Context) error
 }
 
 // Numbers remembers which numbers have come and which have not. See store.Redis

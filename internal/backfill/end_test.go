@@ -20,6 +20,8 @@ type slow struct {
 	entered atomic.Int32
 }
 
+func (s *slow) Ready(context.Context) error { return nil }
+
 func (s *slow) Dispatch(ctx context.Context, _ dispatch.Inbound) (dispatch.Outcome, error) {
 	s.entered.Add(1)
 	select {

@@ -97,6 +97,7 @@ func body(number string, created time.Time) []byte {
 type kafka struct {
 	mu     sync.Mutex
 	err    error
+	waits  error // for another replica
 	got    []dispatch.Inbound
 	result dispatch.Outcome // "": by what it got before
 }
@@ -116,6 +117,12 @@ func (k *kafka) Dispatch(ctx context.Context, in dispatch.Inbound) (dispatch.Out
 		return dispatch.Duplicate, nil
 	}
 	return dispatch.Accepted, nil
+}
+
+func (k *kafka) Ready(context.Context) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.waits
 }
 
 func (k *kafka) fail(err error) {

@@ -20,6 +20,10 @@ func (b *Backfiller) round(ctx context.Context, h *hook) {
 	if b.opts.Now().Before(h.notBefore) {
 		return
 	}
+	if err := b.opts.Dispatcher.Ready(ctx); err != nil { // it is no failure, and soon over
+		b.opts.Log.Debug("missing events are not fetched yet", "webhook", h.ID, "why", err)
+		return
+	}
 	end := b.opts.Now().Add(b.opts.Interval)
 	for more := true; more && ctx.Err() == nil && b.opts.Now().Before(end); {
 		var err error

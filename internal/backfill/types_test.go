@@ -112,3 +112,20 @@ func TestWhatCannotBeDispatched(t *testing.T) {
 		require.Len(t, p.ids(), 200)
 	})
 }
+
+// TestWhileOthersAreWaitedFor the platform is not asked, and right after it is.
+func TestWhileOthersAreWaitedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		r.kafka.waits = dispatch.ErrNotStored
+		r.begin()
+		r.came(1, 9, 5)
+		time.Sleep(grace + time.Hour)
+		require.Empty(t, r.platform.asked())
+		r.kafka.mu.Lock()
+		r.kafka.waits = nil
+		r.kafka.mu.Unlock()
+		time.Sleep(2 * interval)
+		require.Equal(t, []string{"event-5"}, r.kafka.ids())
+	})
+}

@@ -41,6 +41,15 @@ func (d *Dispatcher) deliverOrSpool(ctx context.Context, dl *delivery) (Outcome,
 // spooled an earlier event of the operation.
 var errAbsent = fmt.Errorf("%w: a replica is absent", ErrNotStored)
 
+// Ready is nil while events can be delivered as far as the store and the other
+// replicas go; else it says what is waited for. For whoever can come later.
+func (d *Dispatcher) Ready(ctx context.Context) error {
+	if d.outage.storeIsDown() {
+		return ErrStore
+	}
+	return d.mustWait(ctx)
+}
+
 // mustWait is an error where nothing can be delivered at the moment.
 func (d *Dispatcher) mustWait(ctx context.Context) error {
 	if d.others != nil && !d.others.clear(ctx) {
