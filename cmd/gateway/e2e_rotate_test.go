@@ -75,8 +75,8 @@ func (p *standIn) keepSending(t *testing.T, s *stack, replicas ...*gateway) *tra
 	tr := &traffic{bad: map[string]int{}}
 	for i := range 8 {
 		tr.senders.Go(func() {
-			for n := i; !tr.stop.Load(); n++ {
-				tr.send(t, p, s, replicas[n%len(replicas)])
+			for !tr.stop.Load() { // each replica has senders of its own: all could be held by one
+				tr.send(t, p, s, replicas[i%len(replicas)])
 			}
 		})
 	}

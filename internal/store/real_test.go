@@ -3,6 +3,7 @@ package store_test
 import (
 	"crypto/rand"
 	"fmt"
+	"math"
 	randv2 "math/rand/v2"
 	"os"
 	"slices"
@@ -41,12 +42,16 @@ func TestMemoryOfRedis(t *testing.T) {
 	}
 	delivered := used() - empty
 
-	for i := range events {
-		c := realistic(i)
-		c.Alias = fmt.Sprintf("0123456789abcdef0123456789abcdef/authentication.completed/%d", 4_000_000+i)
-		f.mustClaim(t, c)
+	aliases := math.MaxInt
+	for round := range 3 { // other tests write to the same Redis: the least counts
+		before := used()
+		for i := range events {
+			c := realistic(i)
+			c.Alias = fmt.Sprintf("0123456789abcdef0123456789abcdef/authentication.completed/%d", 4_000_000+round*events+i)
+			f.mustClaim(t, c)
+		}
+		aliases = min(aliases, used()-before)
 	}
-	aliases := used() - empty - delivered
 
 	t.Logf("bytes an event: %d claimed, %d delivered, %d its alias", open/events, delivered/events, aliases/events)
 	require.Less(t, open/events, 450)
