@@ -50,8 +50,9 @@ type Kafka struct {
 	lanes   map[event.Place]*lane
 	foreign map[string]*kafka.Client // for topics of claims made under other routes
 
+	life    context.Context // ends with Close
 	stop    context.CancelFunc
-	stopped chan struct{}
+	stopped chan struct{} // nil: nothing watches
 }
 
 const (
@@ -76,10 +77,10 @@ func NewKafka(opts KafkaOptions) *Kafka {
 		topics:  map[string][]int{},
 		lanes:   map[event.Place]*lane{},
 		foreign: map[string]*kafka.Client{},
-		stop:    func() {},
 
 		searches: newSearches(),
 	}
+	k.life, k.stop = context.WithCancel(context.Background())
 	k.client, k.transport = k.newClient(opts.Topics)
 	k.maxBatchBytes.Store(defaultMaxBatchBytes)
 	return k
@@ -95,6 +96,7 @@ func (k *Kafka) newClient(topics []string) (*kafka.Client, *kafka.Transport) {
 		IdleTimeout:    idleTimeout,
 		MetadataTTL:    watchEvery,
 		MetadataTopics: topics,
+		Context:        k.life, // a request that comes after Close leaves nothing running
 	}
 	return &kafka.Client{
 		Addr: kafka.TCP(k.opts.Brokers...), Transport: transport,
@@ -146,14 +148,13 @@ func (k *Kafka) Start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	watch, stop := context.WithCancel(context.Background())
-	k.stop, k.stopped = stop, make(chan struct{})
-	go k.watch(watch)
+	k.stopped = make(chan struct{})
+	go k.watch(k.life)
 	return nil
 }
 
-// Close ends the watch and drops the connections. Records that were handed
-// over and have no outcome yet are the Dispatcher's to wait for, before.
+// Close ends the watch and drops the connections, for good. Records that were
+// handed over and have no outcome yet are the Dispatcher's to wait for, before.
 func (k *Kafka) Close() {
 	k.stop()
 	if k.stopped != nil {

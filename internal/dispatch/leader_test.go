@@ -274,5 +274,6 @@ func TestAfterCloseNothingRuns(t *testing.T) {
 	}
 	d.close(t)
 	k.Close()
+	require.Error(t, k.EnsureTopics(t.Context(), dispatch.TopicPlan{}), "a straggler is told that it is over")
 	goleak.VerifyNone(t, running)
 }
