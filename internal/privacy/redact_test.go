@@ -169,6 +169,22 @@ func TestDoneGrows(t *testing.T) {
 	require.Equal(t, "drop=$.a,$.d;hash=$.b,$.c", string(done))
 }
 
+// TestOnePassAfterAnother: what was done to one payload is not told of the next.
+func TestOnePassAfterAnother(t *testing.T) {
+	r := rules(t, "$.a", "$.b")
+	for range 10 {
+		_, done, err := r.Redact([]byte(`{"a":1,"b":"jane"}`), "")
+		require.NoError(t, err)
+		require.EqualValues(t, "drop=$.a;hash=$.b", done)
+		_, _, err = r.Redact([]byte(`{"a":1,"b":"ja`), "")
+		require.Error(t, err)
+		got, done, err := r.Redact([]byte(`{"c":{"a":1}}`), "")
+		require.NoError(t, err)
+		require.Empty(t, done)
+		require.Equal(t, `{"c":{"a":1}}`, string(got))
+	}
+}
+
 func TestAnotherKeyMakesOtherHashes(t *testing.T) {
 	other, err := privacy.New(nil, []string{"$.a"}, make([]byte, 32))
 	require.NoError(t, err)
