@@ -37,6 +37,8 @@ import (
 	"fmt"
 	"sync"
 
+	"github.com/go-json-experiment/json/jsontext"
+
 	"awareid-gateway/internal/event"
 )
 
@@ -186,11 +188,13 @@ func (r *Rules) Event(e event.Event, before Done) (event.Event, Done, error) {
 	return e, done, nil
 }
 
-// Hash is the hash of a string. It panics where New was given no key.
-func (r *Rules) Hash(text string) string {
+// Hash is what stands in an event for a value that is hashed, without quotes. It
+// panics where New was given no key. An error means that it is no JSON value.
+func (r *Rules) Hash(value jsontext.Value) (string, error) {
 	redactor := r.take()
 	defer r.put(redactor)
-	return redactor.hashText(text)
+	hashed, err := redactor.hasher.appendHash(nil, value)
+	return string(hashed), err
 }
 
 // Treatment is what becomes of a member.

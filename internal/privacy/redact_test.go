@@ -1,6 +1,7 @@
 package privacy_test
 
 import (
+	"encoding/json"
 	"strings"
 	"testing"
 
@@ -191,8 +192,20 @@ func TestAnotherKeyMakesOtherHashes(t *testing.T) {
 	got, _, err := other.Redact([]byte(`{"a":"jane"}`), "")
 	require.NoError(t, err)
 	require.NotContains(t, string(got), hashOfJane)
-	require.NotEqual(t, hashOfJane, other.Hash("jane"))
-	require.Equal(t, hashOfJane, rules(t, "", "$.a").Hash("jane"))
+	require.NotEqual(t, hashOfJane, hashOf(t, other, "jane"))
+	require.Equal(t, hashOfJane, hashOf(t, rules(t, "", "$.a"), "jane"))
+	_, err = other.Hash([]byte("hush"))
+	require.EqualError(t, err, "not valid JSON")
+}
+
+// hashOf is the hash of a string.
+func hashOf(t testing.TB, r *privacy.Rules, text string) string {
+	t.Helper()
+	quoted, err := json.Marshal(text)
+	require.NoError(t, err)
+	hashed, err := r.Hash(quoted)
+	require.NoError(t, err)
+	return hashed
 }
 
 func TestRedactRefusesWhatIsNoJSON(t *testing.T) {
