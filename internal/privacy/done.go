@@ -8,8 +8,8 @@ import (
 )
 
 // Done is what was done to a payload: the paths that matched, as in
-// "drop=$.username,$.data.email;hash=$.data.phone", or "" for nothing. A semicolon in
-// a path stands there as \u003b. It tells no value.
+// "drop=$.username,$.data.email;hash=$.data.phone", or "" for nothing. A comma or a
+// semicolon in a path stands there as \u002c or \u003b. It tells no value.
 type Done string
 
 const (

@@ -58,7 +58,8 @@ func (s selector) takes(k key) bool {
 
 // parsePath reads the grammar that the package comment states.
 func parsePath(text string) (path, error) {
-	p := path{text: strings.ReplaceAll(text, ";", `\u003b`)} // a valid path has one in quotes only
+	// Done needs these two for itself; a valid path has them in quotes only.
+	p := path{text: strings.NewReplacer(",", `\u002c`, ";", `\u003b`).Replace(text)}
 	rest, rooted := strings.CutPrefix(text, "$")
 	switch {
 	case !rooted:

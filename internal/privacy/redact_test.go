@@ -62,6 +62,7 @@ func TestDrop(t *testing.T) {
 		"names of other scripts":   {"$.名前", `{"\u540d\u524d":1,"x":"名前"}`, `{"x":"名前"}`, "drop=$.名前"},
 		"an odd name":              {`$['a.b "c"']`, `{"a.b \"c\"":1,"d":2}`, `{"d":2}`, `drop=$['a.b "c"']`},
 		"a comma in a name":        {`$['a\u002cb']`, `{"a,b":1,"d":2}`, `{"d":2}`, `drop=$['a\u002cb']`},
+		"a comma in a name, bare":  {`$['a\u002cb'],$["c'd"]`, `{"a,b":1,"c'd":2}`, `{}`, `drop=$['a\u002cb'],$["c'd"]`},
 		"a semicolon in a name":    {`$['a;b']`, `{"a;b":1,"d":2}`, `{"d":2}`, `drop=$['a\u003bb']`},
 		"the empty name":           {`$['']`, `{"":1,"d":2}`, `{"d":2}`, `drop=$['']`},
 		"null":                     {"$.a", `{"a":null}`, `{}`, "drop=$.a"},
