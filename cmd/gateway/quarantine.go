@@ -162,7 +162,8 @@ func (w *ward) reopen(r dispatch.Sealed) (dispatch.Inbound, error) {
 		return dispatch.Inbound{}, err
 	}
 	plaintext := suspect.Body
-	if suspect.Reason != dispatch.ReasonRefused { // a refused record was an event, opened
+	// A refused record was an event, opened; what was redacted had come in plaintext.
+	if suspect.Reason != dispatch.ReasonRefused && suspect.Redacted == "" {
 		opened, err := w.openers[suspect.WebhookID].Open(suspect.Body, decrypt.NoSecret)
 		if err != nil {
 			return dispatch.Inbound{}, err
@@ -174,7 +175,7 @@ func (w *ward) reopen(r dispatch.Sealed) (dispatch.Inbound, error) {
 		err = errFuture
 	}
 	return dispatch.Inbound{
-		Event: e, WebhookID: suspect.WebhookID, Origin: dispatch.Replay, ReceivedAt: suspect.ReceivedAt,
+		Event: e, WebhookID: suspect.WebhookID, Origin: dispatch.Replay, ReceivedAt: suspect.ReceivedAt, Redacted: suspect.Redacted,
 	}, err
 }
 

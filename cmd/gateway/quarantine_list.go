@@ -11,6 +11,7 @@ import (
 	"unicode/utf8"
 
 	"awareid-gateway/internal/dispatch"
+	"awareid-gateway/internal/privacy"
 )
 
 type quarantineListCmd struct {
@@ -65,7 +66,7 @@ func (c *quarantineListCmd) Run(ctx context.Context, io streams) error {
 
 type quarantineShowCmd struct {
 	Which pick `arg:"" help:"PARTITION@OFFSET, or the first 16 or more digits of the digest."`
-	Body  bool `help:"Print the body too, as it was received. It can hold what is private."`
+	Body  bool `help:"Print the body too, as it is kept. It can hold what is private."`
 	JSON  bool `name:"json" help:"Print JSON, the body in base64."`
 }
 
@@ -77,11 +78,12 @@ func (quarantineShowCmd) Help() string {
 // detail is all that is known of a record.
 type detail struct {
 	entry
-	Received *time.Time `json:"received,omitempty"`
-	Replay   string     `json:"replay"`
-	ID       string     `json:"id,omitempty"`
-	Type     string     `json:"type,omitempty"`
-	Body     []byte     `json:"body,omitempty"`
+	Received *time.Time   `json:"received,omitempty"`
+	Redacted privacy.Done `json:"redacted,omitempty"`
+	Replay   string       `json:"replay"`
+	ID       string       `json:"id,omitempty"`
+	Type     string       `json:"type,omitempty"`
+	Body     []byte       `json:"body,omitempty"`
 }
 
 // Run shows.
@@ -105,7 +107,7 @@ func (w *ward) detail(r dispatch.Sealed, withBody bool) detail {
 	e, suspect := w.entry(r)
 	d := detail{entry: e, Replay: resultReady}
 	if e.Authentic {
-		d.Received = &suspect.ReceivedAt
+		d.Received, d.Redacted = &suspect.ReceivedAt, suspect.Redacted
 	} else {
 		suspect.Body = r.Value
 	}
@@ -132,6 +134,9 @@ func (d detail) print(out io.Writer) {
 	line("reason", d.Reason)
 	line("digest", d.Digest)
 	line("bytes", strconv.Itoa(d.Size))
+	if d.Redacted != "" {
+		line("redacted", string(d.Redacted))
+	}
 	line("authentic", yesNo(d.Authentic))
 	line("replay", d.Replay)
 	if d.ID != "" {

@@ -60,6 +60,13 @@ func (c *reconcileCmd) Run(ctx context.Context, io streams) error {
 	if err != nil {
 		return err
 	}
+	rules, err := newPrivacy(cfg)
+	if err != nil {
+		return err
+	}
+	for _, cannot := range concealJoin(&options, rules) {
+		fmt.Fprintln(io.err, cannot)
+	}
 	platform, err := newPlatform(cfg.Platform, cfg.BackfillBatch, nil)
 	if err != nil {
 		return err
@@ -167,12 +174,20 @@ func newReconciler(a *app, reg prometheus.Registerer) (*reconciler, error) {
 	if err != nil {
 		return nil, err
 	}
+	rules, err := newPrivacy(a.cfg)
+	if err != nil {
+		return nil, err
+	}
 	leaders, _ := a.store.(reconcile.Leaders) // the file is for one replica
-	return &reconciler{topics: topics, Runner: reconcile.New(reconcile.Options{
+	options := reconcile.Options{
 		Platform: a.filling.platform, Records: topics, Leaders: leaders, Log: a.log, Metrics: reg,
 		JoinField: a.cfg.ReconcileJoinField, Window: a.cfg.ReconcileWindow, Interval: a.cfg.ReconcileInterval,
 		OpenAfter: reconcile.DefaultOpenAfter, Settle: a.cfg.BackfillGrace + 2*a.cfg.BackfillInterval,
-	})}, nil
+	}
+	for _, cannot := range concealJoin(&options, rules) {
+		a.log.Warn(cannot)
+	}
+	return &reconciler{topics: topics, Runner: reconcile.New(options)}, nil
 }
 
 // start begins, if there is anything to do.

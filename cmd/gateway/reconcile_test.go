@@ -184,6 +184,25 @@ func TestReconcileFindsWhatWasLost(t *testing.T) {
 	require.Contains(t, table.out, "UNENDED OPERATION")
 }
 
+// TestReconcileByAHash finds the same where events hold no registration code.
+func TestReconcileByAHash(t *testing.T) {
+	t.Parallel()
+	s, p := newStack(t), newAwareID(t)
+	rules := []string{"PRIVACY_HASH=$..registrationCode", anyHashKey, anyQuarantineKey}
+	want := p.send(t, s.serve(t, rules...), 300, 0.3)
+	require.NotEmpty(t, want.missing)
+	report, _ := s.runReconcile(t, exitFailed, s.environ(append(p.environ, rules...)...), "--json")
+	require.Empty(t, report.Problems)
+	requireTruth(t, want, report)
+	require.Positive(t, report.Platform.Matched)
+	require.Zero(t, report.Unknown.Count)
+
+	blind := s.environ(append(p.environ, "PRIVACY_DROP=$.data.registrationCode,$..operationToken", anyHashKey, anyQuarantineKey)...)
+	_, told := s.runReconcile(t, exitFailed, blind)
+	require.Contains(t, told.err, "cannot join enrollments with events by registrationCode, which the privacy rules drop\n")
+	require.Contains(t, told.err, "cannot find operations without an end")
+}
+
 // TestReconcileWhereNothingIsMissing passes over what others write to the topics,
 // and tells of an event that the platform does not know.
 func TestReconcileWhereNothingIsMissing(t *testing.T) {

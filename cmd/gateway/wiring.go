@@ -92,6 +92,10 @@ func newDispatcher(a *app, reg prometheus.Registerer) (*dispatch.Dispatcher, err
 	if a.sealer, err = newSealer(a.cfg); err != nil {
 		return nil, err
 	}
+	rules, err := newPrivacy(a.cfg)
+	if err != nil {
+		return nil, err
+	}
 	// The file is for one replica, and forgets nothing.
 	queues, _ := a.store.(dispatch.Queues)
 	memory, _ := a.store.(dispatch.Memory)
@@ -104,7 +108,7 @@ func newDispatcher(a *app, reg prometheus.Registerer) (*dispatch.Dispatcher, err
 		numbers = a.store
 	}
 	return dispatch.New(a.store, a.kafka, dispatch.Options{
-		Routes: routes(a.cfg), Sealer: a.sealer, ProduceTimeout: a.cfg.KafkaProduceTimeout,
+		Routes: routes(a.cfg), Sealer: a.sealer, Privacy: rules, ProduceTimeout: a.cfg.KafkaProduceTimeout,
 		Terms: event.Terms{
 			Lease: a.cfg.DedupLease, TakeoverWait: a.cfg.KafkaProduceTimeout, Keep: a.cfg.DedupTTL + keepMargin,
 		},

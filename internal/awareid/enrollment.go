@@ -31,15 +31,21 @@ type Enrollment struct {
 // Member returns a member of the object that is a string or a number, as text, and
 // false where it has none of that name. Of several the last counts.
 func (e Enrollment) Member(name string) (string, bool) {
-	var members map[string]jsontext.Value
-	if json.Unmarshal(e.Object, &members, lenient()...) != nil {
-		return "", false
-	}
-	switch value := members[name]; value.Kind() {
+	switch value := e.Value(name); value.Kind() {
 	case jsontext.KindString, jsontext.KindNumber:
 		return scalar(value), true
 	}
 	return "", false
+}
+
+// Value returns a member of the object as it is written, nil where it has none of that
+// name. Of several the last counts.
+func (e Enrollment) Value(name string) jsontext.Value {
+	var members map[string]jsontext.Value
+	if json.Unmarshal(e.Object, &members, lenient()...) != nil {
+		return nil
+	}
+	return members[name]
 }
 
 // Page is a part of the list of completed enrollments.

@@ -123,6 +123,10 @@ type Config struct {
 	ReconcileWindow    time.Duration `env:"RECONCILE_WINDOW" envDefault:"24h" desc:"How far back a comparison looks"`
 	ReconcileJoinField string        `env:"RECONCILE_JOIN_FIELD" envDefault:"registrationCode" desc:"Member that an enrollment on the platform and the data of its enrollment.completed event have in common"`
 
+	PrivacyDrop    []string `env:"PRIVACY_DROP" desc:"Paths of what is removed from events before anything keeps them, comma separated, such as $.username,$.data.*.value; the same on every replica"`
+	PrivacyHash    []string `env:"PRIVACY_HASH" desc:"Paths of what is replaced with a keyed hash, likewise; equal values have equal hashes"`
+	PrivacyHashKey Secret   `env:"PRIVACY_HASH_KEY" desc:"Key of these hashes, base64 of 32 bytes; needed with PRIVACY_HASH, and where PRIVACY_DROP has $.operationToken"`
+
 	QuarantineKey Secret `env:"QUARANTINE_KEY" desc:"Key that encrypts the bodies in the quarantine topic, base64 of 32 bytes"`
 
 	LogLevel  slog.Level `env:"LOG_LEVEL" envDefault:"info" desc:"Least level that is logged: debug, info, warn or error"`

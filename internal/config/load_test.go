@@ -292,6 +292,7 @@ func TestWarnings(t *testing.T) {
 		{[]string{"DEDUP_ON_OUTAGE=accept"}, "repeats reach Kafka"},
 		{[]string{"SPOOL_DIR=none"}, "is refused"},
 		{nil, "SPOOL_KEY is not set"},
+		{[]string{"PRIVACY_HASH_KEY=" + keyA}, "PRIVACY_HASH_KEY is not used"},
 	}
 	_, quiet, err := config.Load(environ("REDIS_URL=redis://r:6379", "SPOOL_KEY="+keyA))
 	require.NoError(t, err)
@@ -306,14 +307,14 @@ func TestWarnings(t *testing.T) {
 }
 
 func TestLoadRefusesWhatIsPlanned(t *testing.T) {
-	names := []string{"HTTP_ACCEPT_GZIP", "PRIVACY_DROP", "PRIVACY_HASH_KEY_FILE"}
+	names := []string{"HTTP_ACCEPT_GZIP", "HTTP_ACCEPT_GZIP_FILE"}
 	var changes []string
 	for _, name := range names {
 		changes = append(changes, name+"=x")
 	}
 	_, _, err := config.Load(environ(changes...))
 	require.Equal(t, names, problemLines(t, err))
-	require.ErrorContains(t, err, "PRIVACY_DROP: not supported by this version")
+	require.ErrorContains(t, err, "HTTP_ACCEPT_GZIP: not supported by this version")
 }
 
 // platform is what AWAREID_BASE_URL wants beside it.

@@ -160,7 +160,7 @@ func isPlanned(name string) bool {
 	case "HTTP_ACCEPT_GZIP":
 		return true
 	}
-	return strings.HasPrefix(name, "PRIVACY_")
+	return false
 }
 
 // kubernetesNames matches what Kubernetes injects for each service of a

@@ -44,6 +44,7 @@ func (c Config) validate(numbered bool, bad problems) {
 	c.validateSpool(bad)
 	c.Platform.validate(bad)
 	c.validateRepair(bad)
+	c.validatePrivacy(bad)
 	c.validateRest(bad)
 }
 
@@ -234,6 +235,7 @@ func (c Config) warnings() []string {
 	warn(c.SpoolDir == SpoolNone, "SPOOL_DIR=none: what cannot be delivered at once is refused, and lost if AwareID does not send it again")
 	warn(c.SpoolDir != SpoolNone && c.SpoolKey == "", "SPOOL_KEY is not set: events that wait on disk are not encrypted there")
 	warn(c.RedisURL == "", "REDIS_URL is not set: claims are kept in STORE_FILE, where a second replica would not see them")
+	warn(c.PrivacyHashKey != "" && !c.redacts(), "PRIVACY_HASH_KEY is not used: neither PRIVACY_DROP nor PRIVACY_HASH is set")
 	return list
 }
 

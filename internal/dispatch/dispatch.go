@@ -93,6 +93,12 @@
 // A replayed or backfilled event that is so old that its claim may be forgotten
 // is looked for in Kafka before it is claimed, from the time of its creation on.
 //
+// # Privacy
+//
+// Options.Privacy is applied first of all, to what is called back, fetched and
+// replayed, so that no claim, queue, spool or record holds what it takes away. What a
+// spool holds from before the rules changed is delivered as it lies.
+//
 // # Not covered
 //
 // A record that such a search cannot see: retention deleted it, or it lies where
@@ -122,6 +128,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"awareid-gateway/internal/event"
+	"awareid-gateway/internal/privacy"
 	"awareid-gateway/internal/spool"
 )
 
@@ -203,7 +210,8 @@ type Inbound struct {
 	WebhookID   string
 	Origin      Origin
 	ReceivedAt  time.Time
-	Traceparent string // W3C trace context, or ""
+	Traceparent string       // W3C trace context, or ""
+	Redacted    privacy.Done // what had been done to the payload before it came here
 	// Release is called once, when nothing reads the event's payload any more.
 	// That can be after Dispatch returned. It may be nil.
 	Release func()
@@ -213,6 +221,7 @@ type Inbound struct {
 type Options struct {
 	Routes         Routes
 	Sealer         *Sealer
+	Privacy        *privacy.Rules // nil: events stay as they came
 	Terms          event.Terms
 	ProduceTimeout time.Duration // less than half of the lease
 	Replica        string
@@ -395,6 +404,10 @@ func (d *Dispatcher) Close(ctx context.Context) error {
 func (d *Dispatcher) Dispatch(ctx context.Context, in Inbound) (Outcome, error) {
 	memory := newHold(in.Release)
 	defer memory.release()
+	var err error
+	if in.Event, in.Redacted, err = d.opts.Privacy.Event(in.Event, in.Redacted); err != nil {
+		return "", fmt.Errorf("%w: redact: %w", ErrNotStored, err)
+	}
 	dl := &delivery{
 		origin:   in.Origin,
 		claimKey: in.Event.ClaimKey(in.WebhookID),
@@ -426,18 +439,25 @@ func (d *Dispatcher) quarantineRefused(ctx context.Context, dl *delivery) error 
 	return d.Quarantine(ctx, Suspect{
 		Body: dl.record.Value, WebhookID: dl.webhook, Reason: ReasonRefused,
 		ReceivedAt: dl.received, Release: dl.memory.release, origin: dl.origin,
+		Plaintext: true, Redacted: privacy.Done(headerOf(dl.record.Headers, headerPrivacy)),
 	})
 }
 
 // headerOrigin tells subscribers, and whoever restores the store's memory, how an
-// event came.
-const headerOrigin = "gateway-origin"
+// event came. headerPrivacy tells what was taken out of it, where anything was.
+const (
+	headerOrigin  = "gateway-origin"
+	headerPrivacy = "gateway-privacy"
+)
 
 func (in Inbound) record() Record {
 	h := append(in.Event.Headers(in.WebhookID),
 		event.Header{Key: headerOrigin, Value: []byte(in.Origin)},
 		event.Header{Key: "gateway-received-at", Value: timestamp(in.ReceivedAt)},
 	)
+	if in.Redacted != "" {
+		h = append(h, event.Header{Key: headerPrivacy, Value: []byte(in.Redacted)})
+	}
 	if in.Traceparent != "" {
 		h = append(h, event.Header{Key: "traceparent", Value: []byte(in.Traceparent)})
 	}

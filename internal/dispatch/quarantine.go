@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"awareid-gateway/internal/event"
+	"awareid-gateway/internal/privacy"
 )
 
 // Reason says why a body is in quarantine.
@@ -37,21 +38,26 @@ func Reasons() []Reason {
 
 // Suspect is a body whose sender is authentic and that cannot be dispatched.
 type Suspect struct {
-	Body       []byte // as received
+	Body       []byte // as received, but for what Redacted names
 	WebhookID  string
 	Reason     Reason
 	ReceivedAt time.Time
 	Release    func() // as in Inbound
+	Plaintext  bool   // the body came unencrypted
+	Redacted   privacy.Done
 
 	origin Origin // of the event that it is; "": it is none
 }
 
-// Quarantine keeps a body whole in the quarantine topic, one record for one
-// body however often it comes. Its errors are those of Dispatch, and
-// ErrRefused.
+// Quarantine keeps a body in the quarantine topic, one record for one body however
+// often it comes. Options.Privacy is applied to a body that came unencrypted and is
+// JSON; that is then the body, for the digest too, which would else betray what was
+// taken out to whoever can guess it. Any other is kept whole. Its errors are those of
+// Dispatch, and ErrRefused.
 func (d *Dispatcher) Quarantine(ctx context.Context, s Suspect) error {
 	memory := newHold(s.Release)
 	defer memory.release()
+	s = d.redacted(s)
 	sum := sha256.Sum256(s.Body)
 	digest := hex.EncodeToString(sum[:])
 	record, err := d.opts.Sealer.seal(s, digest)
@@ -70,6 +76,16 @@ func (d *Dispatcher) Quarantine(ctx context.Context, s Suspect) error {
 		memory:   memory,
 	})
 	return err
+}
+
+func (d *Dispatcher) redacted(s Suspect) Suspect {
+	if !s.Plaintext {
+		return s
+	}
+	if body, done, err := d.opts.Privacy.Redact(s.Body, s.Redacted); err == nil {
+		s.Body, s.Redacted = body, done
+	}
+	return s
 }
 
 // suspectKey names a body among all claims. No event's claim key has a space
@@ -187,6 +203,9 @@ func (s *Sealer) seal(suspect Suspect, digest string) (Record, error) {
 		event.Header{Key: headerReason, Value: []byte(suspect.Reason)},
 		event.Header{Key: headerReceivedAt, Value: timestamp(suspect.ReceivedAt)},
 	)
+	if suspect.Redacted != "" {
+		headers = append(headers, event.Header{Key: headerPrivacy, Value: []byte(suspect.Redacted)})
+	}
 	if s.aead != nil {
 		value = s.aead.Seal(nil, nil, suspect.Body, []byte(digest))
 		headers = append(headers, event.Header{Key: headerEncryption, Value: []byte(sealedForm)})

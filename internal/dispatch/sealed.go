@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"awareid-gateway/internal/event"
+	"awareid-gateway/internal/privacy"
 )
 
 // ErrForged says that a quarantine record is not known to be the gateway's: its
@@ -77,7 +78,10 @@ func (s *Sealer) Open(r Sealed) (Suspect, error) {
 	if err != nil || hex.EncodeToString(sum[:]) != r.Digest() {
 		return Suspect{}, ErrForged
 	}
-	return Suspect{Body: body, WebhookID: r.Webhook(), Reason: r.Reason(), ReceivedAt: received}, nil
+	return Suspect{
+		Body: body, WebhookID: r.Webhook(), Reason: r.Reason(), ReceivedAt: received,
+		Redacted: privacy.Done(r.header(headerPrivacy)),
+	}, nil
 }
 
 func (s *Sealer) genuine(r Sealed) bool {

@@ -7,6 +7,7 @@
 package event
 
 import (
+	"cmp"
 	"slices"
 	"strconv"
 	"strings"
@@ -52,6 +53,7 @@ type Event struct {
 	ID             string // 1–128 visible ASCII characters
 	Type           string // 1–128 of letters, digits, '.', '_', '-'
 	OperationToken string // at most 1024 bytes; "" where the platform names none
+	Group          string // keeps the events of an operation together whose token is not to be told; "": the token does
 	TransactionNum string // as written, without quotes; "" where there is none
 	Created        time.Time
 	Findings       Findings
@@ -69,12 +71,7 @@ func (e Event) Family() Family {
 
 // PartitionKey keeps the events of one operation in one partition. An event
 // without an operation goes by its own id.
-func (e Event) PartitionKey() string {
-	if e.OperationToken != "" {
-		return e.OperationToken
-	}
-	return e.ID
-}
+func (e Event) PartitionKey() string { return cmp.Or(e.Group, e.OperationToken, e.ID) }
 
 // ClaimKey names the event among all events of all webhooks.
 func (e Event) ClaimKey(webhookID string) string {
@@ -83,10 +80,11 @@ func (e Event) ClaimKey(webhookID string) string {
 
 // QueueKey names the queue of the event's operation, "" where it has none.
 func (e Event) QueueKey(webhookID string) string {
-	if e.OperationToken == "" {
+	operation := cmp.Or(e.Group, e.OperationToken)
+	if operation == "" {
 		return ""
 	}
-	return webhookID + "/" + e.OperationToken
+	return webhookID + "/" + operation
 }
 
 // AliasKey names the event by its transaction number, in the form of a claim

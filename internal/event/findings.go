@@ -33,6 +33,36 @@ func (f Findings) appendTo(h []Header) []Header {
 	return h
 }
 
+// Hide empties each finding that could be made of a member for which covers holds.
+// Members are named from the top; "*" stands for any member or element.
+func (f *Findings) Hide(covers func(member ...string) bool) {
+	for _, holder := range [][]string{{"data"}, {"data", "responseDetail"}} {
+		in := func(names ...string) bool { return covers(slices.Concat(holder, names)...) }
+		if in("policyDecision") {
+			f.PolicyDecision = ""
+		}
+		if in("userAssertionList", "*", "assertions", "*") {
+			f.FailedAssertions = ""
+		}
+		if slices.ContainsFunc(statuses, func(name string) bool { return in(name) }) {
+			f.Status = ""
+		}
+	}
+}
+
+// Mask empties each finding that is empty in other.
+func (f *Findings) Mask(other Findings) {
+	if other.PolicyDecision == "" {
+		f.PolicyDecision = ""
+	}
+	if other.FailedAssertions == "" {
+		f.FailedAssertions = ""
+	}
+	if other.Status == "" {
+		f.Status = ""
+	}
+}
+
 // Members of data. Those of a detail are the same but for the first and the last.
 var (
 	dataMembers = []string{

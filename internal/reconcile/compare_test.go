@@ -10,8 +10,24 @@ import (
 
 	"awareid-gateway/internal/awareid"
 	"awareid-gateway/internal/event"
+	"awareid-gateway/internal/privacy"
 	"awareid-gateway/internal/reconcile"
 )
+
+func hashRules(t *testing.T) *privacy.Rules {
+	t.Helper()
+	rules, err := privacy.New(nil, []string{"$.person"}, make([]byte, 32))
+	require.NoError(t, err)
+	return rules
+}
+
+// hashOf is what events show for a JSON value.
+func hashOf(t *testing.T, value string) string {
+	t.Helper()
+	hashed, err := hashRules(t).Hash([]byte(value))
+	require.NoError(t, err)
+	return hashed
+}
 
 // TestEnrollments are compared with events in both directions.
 func TestEnrollments(t *testing.T) {
@@ -62,6 +78,21 @@ func TestEnrollments(t *testing.T) {
 			w.happenLater("enrollment.completed", "op", `"registrationCode":"a"`)
 			w.happenLater("enrollment.completed", "op", `"registrationCode":"d"`) // of after the list
 		}, []string{"c"}, nil},
+		"joined by a hash, and with events of before there was one": {func(w *world, o *reconcile.Options) {
+			o.JoinField, o.Hash = "person", hashRules(t).Hash
+			w.pages = [][]awareid.Enrollment{{
+				enrollmentOf(`{"person":17,"startDate":1893456000}`, "x"), enrollmentOf(`{"person":"\u00fc","startDate":1893456000}`, "y"),
+				enrollmentOf(`{"person":"z","startDate":1893456000}`, "z"),
+			}}
+			w.happen(time.Minute, "enrollment.completed", "op", fmt.Sprintf(`"person":%q`, hashOf(t, `17.0`)))
+			w.happen(time.Minute, "enrollment.completed", "op", `"person":"ü"`)
+			w.happenLater("enrollment.completed", "op", fmt.Sprintf(`"person":%q`, hashOf(t, `"z"`)))
+		}, nil, nil},
+		"a hash is not asked about": {func(w *world, o *reconcile.Options) {
+			o.Hash = hashRules(t).Hash
+			w.enrolled(time.Minute, hashOf(t, `"a"`))
+			w.codes = map[string]bool{hashOf(t, `"a"`): true} // whatever the platform says
+		}, nil, []string{hashOf(t, `"a"`)}},
 		"joined by another member, of the event itself, a number": {func(w *world, o *reconcile.Options) {
 			o.JoinField = "person"
 			w.pages = [][]awareid.Enrollment{{

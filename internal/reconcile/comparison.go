@@ -7,18 +7,22 @@ import (
 	"slices"
 	"time"
 
+	"github.com/go-json-experiment/json/jsontext"
+
 	"awareid-gateway/internal/awareid"
 	"awareid-gateway/internal/event"
+	"awareid-gateway/internal/privacy"
 )
 
 // comparison is what a run knows: by hashes of what is compared, so that its size
 // does not depend on what others wrote. It does no I/O.
 type comparison struct {
 	field    string
-	source   string    // of the events that count; "": any of the gateway's
-	since    time.Time // zero: all counts
-	ripe     time.Time // what began before is old enough to have ended
-	late     bool      // what comes now is of after the platform's list
+	conceal  func(jsontext.Value) (string, error) // see Options.Hash
+	source   string                               // of the events that count; "": any of the gateway's
+	since    time.Time                            // zero: all counts
+	ripe     time.Time                            // what began before is old enough to have ended
+	late     bool                                 // what comes now is of after the platform's list
 	maxKeys  int
 	kafka    KafkaCounts
 	platform PlatformCounts
@@ -123,12 +127,12 @@ func (c *comparison) operation(r Record, f facts) {
 
 // completion matches an event with an enrollment that is missed.
 func (c *comparison) completion(r Record) {
-	value, ok := memberOf(r.Value, c.field)
-	if !ok {
+	value := valueOf(r.Value, c.field)
+	if scalar(value) == "" {
 		c.kafka.Unjoinable++
 		return
 	}
-	key := c.hash(value)
+	key := c.join(value)
 	if _, awaited := c.missing[key]; awaited {
 		delete(c.missing, key)
 		c.platform.Matched++
@@ -141,12 +145,13 @@ func (c *comparison) completion(r Record) {
 // enrollment takes note of what the platform lists. It returns errTooMany.
 func (c *comparison) enrollment(e awareid.Enrollment) error {
 	c.platform.Enrollments++
-	value, ok := e.Member(c.field)
-	if !ok || value == "" {
+	written := e.Value(c.field)
+	value := scalar(written)
+	if value == "" {
 		c.platform.Unjoinable++
 		return nil
 	}
-	key := c.hash(value)
+	key := c.join(written)
 	if seen, ok := c.completed[key]; ok {
 		seen.known = true
 		c.completed[key] = seen
@@ -240,6 +245,18 @@ func (c *comparison) unknown() (s sample) {
 		}
 	}
 	return s
+}
+
+// join is the key of the member that both sides have in common. Where events show a
+// hash of it, what does not yet is hashed here.
+func (c *comparison) join(value jsontext.Value) uint64 {
+	text := scalar(value)
+	if c.conceal != nil && !privacy.IsHash(text) {
+		if hashed, err := c.conceal(value); err == nil { // else it is not UTF-8, and in no event
+			text = hashed
+		}
+	}
+	return c.hash(text)
 }
 
 func (c *comparison) hash(text string) uint64 { return maphash.String(c.seed, text) }

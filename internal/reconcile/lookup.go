@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"awareid-gateway/internal/awareid"
+	"awareid-gateway/internal/privacy"
 )
 
 // lookUpOperations reads again what began the operations without an end, and asks
@@ -75,11 +76,11 @@ func doesNotKnow(err error) bool {
 	return refused && (e.Status == http.StatusBadRequest || e.Status == http.StatusUnprocessableEntity)
 }
 
-// canBeAsked is false for what no path can hold. Anybody who writes to a topic could
-// have made it up.
+// canBeAsked is false for a hash, which the platform cannot know, and for what no path
+// can hold: anybody who writes to a topic could have made it up.
 func canBeAsked(name string) bool {
 	const most = 1024
-	return name != "" && len(name) <= most && name != "." && name != ".." &&
+	return !privacy.IsHash(name) && name != "" && len(name) <= most && name != "." && name != ".." &&
 		!strings.ContainsFunc(name, func(r rune) bool { return r < '!' || r > '~' })
 }
 

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/go-json-experiment/json/jsontext"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"awareid-gateway/internal/awareid"
@@ -59,7 +60,11 @@ type Options struct {
 	Platform Platform
 	Records  Records
 
-	JoinField string        // a member that an enrollment and its event have in common
+	JoinField string // a member that an enrollment and its event have in common
+	// Hash is what events show in place of JoinField's value (see privacy.Rules.Hash),
+	// where the privacy rules hash it; nil: they do not. Records of before are hashed
+	// to be compared; the value has to be of one JSON type on both sides.
+	Hash      func(jsontext.Value) (string, error)
 	Webhook   string        // id: only events of this webhook count; "": of any
 	Window    time.Duration // the period up to now; 0: all that Kafka holds, and all enrollments
 	OpenAfter time.Duration // an operation that began later may well be under way; 0: at once

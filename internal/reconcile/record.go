@@ -83,17 +83,20 @@ const sessionToken = "sessionToken"
 // is a string or a number, as text; false where there is none, or an empty one. Of
 // several the last counts.
 func memberOf(payload []byte, name string) (string, bool) {
+	text := scalar(valueOf(payload, name))
+	return text, text != ""
+}
+
+// valueOf is that member as it is written.
+func valueOf(payload []byte, name string) jsontext.Value {
 	top, ok := membersOf(payload)
 	if !ok {
-		return "", false
+		return nil
 	}
-	if data, ok := membersOf(top["data"]); ok {
-		if text := scalar(data[name]); text != "" {
-			return text, true
-		}
+	if data, ok := membersOf(top["data"]); ok && scalar(data[name]) != "" {
+		return data[name]
 	}
-	text := scalar(top[name])
-	return text, text != ""
+	return top[name]
 }
 
 func membersOf(object []byte) (map[string]jsontext.Value, bool) {

@@ -42,6 +42,7 @@ func newRun(o Options) *run {
 		r.report.Since = now.Add(-o.Window)
 	}
 	r.comparison = newComparison(o.JoinField, o.source(), r.report.Since, now.Add(-o.OpenAfter), o.maxKeys)
+	r.conceal = o.Hash
 	return r
 }
 

@@ -169,6 +169,7 @@ func (s *Server) receive(c *fiber.Ctx) error {
 	if reason != "" {
 		return s.quarantine(ctx, c, h, dispatch.Suspect{
 			Body: body, WebhookID: h.ID, Reason: reason, ReceivedAt: received, Release: release,
+			Plaintext: err == nil && !opened.Sealed,
 		})
 	}
 	outcome, err := s.opts.Dispatcher.Dispatch(ctx, dispatch.Inbound{
