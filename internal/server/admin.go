@@ -35,6 +35,7 @@ type AdminOptions struct {
 	Checks   []Check
 	Gatherer prometheus.Gatherer
 	API      map[string]http.Handler // by path, such as /api/backfill, which they see in full
+	TLS      *TLS                    // nil: plain HTTP; the probes are always plain
 	Log      *slog.Logger
 }
 
@@ -167,7 +168,7 @@ func (a *Admin) checkToken(c *fiber.Ctx) error {
 
 // Serve answers everything on a listener, which it closes, until Shutdown; after
 // that it returns at once.
-func (a *Admin) Serve(l net.Listener) error { return a.main.serve(l) }
+func (a *Admin) Serve(l net.Listener) error { return a.main.serve(a.opts.TLS.listen(l)) }
 
 // ServeProbes answers the two probes alone, without a token, for a kubelet. It
 // ends as Serve does.
