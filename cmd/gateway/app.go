@@ -38,6 +38,7 @@ type app struct {
 	reconciler *reconciler // nil: nothing is compared by itself
 	public     *server.Server
 	admin      *server.Admin
+	proofs     proofs // what the listeners have TLS with
 	stopTrying func() // to start Kafka; nil: it has started
 
 	stopWatching func() // secrets; nil: not begun
@@ -71,7 +72,10 @@ func open(ctx context.Context, cfg config.Config, log *slog.Logger) (a *app, err
 	if a.dispatcher, err = newDispatcher(a, registry); err != nil {
 		return a, err
 	}
-	if a.public, err = newPublic(cfg, a.dispatcher, log, registry); err != nil {
+	if a.proofs, err = openProofs(cfg, log, registry); err != nil {
+		return a, err
+	}
+	if a.public, err = newPublic(cfg, a.proofs.public, a.dispatcher, log, registry); err != nil {
 		return a, err
 	}
 	if a.filling, err = newFilling(a, registry); err != nil {
@@ -80,11 +84,11 @@ func open(ctx context.Context, cfg config.Config, log *slog.Logger) (a *app, err
 	if a.reconciler, err = newReconciler(a, registry); err != nil {
 		return a, err
 	}
-	a.stopWatching = watchSecrets(ctx, a, registry)
 	a.admin = server.NewAdmin(server.AdminOptions{
 		Token: cfg.AdminToken.Reveal(), Hosts: cfg.AdminHosts, Gatherer: registry, Log: log,
-		Checks: a.checks(), API: a.api(),
+		Checks: a.checks(), API: a.api(), TLS: a.proofs.admin,
 	})
+	a.stopWatching = watchSecrets(ctx, a, registry)
 	return a, nil
 }
 

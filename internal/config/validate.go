@@ -106,7 +106,7 @@ func (c Config) validateAdmin(bad problems) {
 	if c.ProbeAddr != "" {
 		bad.address("PROBE_ADDR", c.ProbeAddr)
 	}
-	if c.AdminToken == "" && bad["ADMIN_ADDR"] == "" && !isLoopback(c.AdminAddr) {
+	if c.AdminToken == "" && bad["ADMIN_ADDR"] == "" && !IsLoopback(c.AdminAddr) {
 		bad.add("ADMIN_TOKEN", "required and not set, because ADMIN_ADDR is not loopback")
 	}
 	c.AdminToken.eachLine("ADMIN_TOKEN", bad, func(token string) error {
@@ -242,8 +242,8 @@ func (c Config) warnings() []string {
 
 func isEverything(p netip.Prefix) bool { return p.Bits() == 0 }
 
-// isLoopback reports whether a listener at addr is reached from this host only.
-func isLoopback(addr string) bool {
+// IsLoopback reports whether a listener at addr is reached from this host only.
+func IsLoopback(addr string) bool {
 	host, _, _ := net.SplitHostPort(addr)
 	return isLoopbackHost(host)
 }

@@ -50,7 +50,7 @@ type Webhook struct {
 	verify.Form
 	SignatureHeader string // "auto": any
 	AuthHeaderKey   string
-	AuthHeaderValue string
+	AuthHeaderValue string // several: one a line; see Server.SetAuthHeaderValue
 	Covers          Covers
 	Opener          *decrypt.Opener
 }

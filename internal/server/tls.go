@@ -88,15 +88,6 @@ func earliestEnd(chain [][]byte) (time.Time, error) {
 	return slices.MinFunc(ends, time.Time.Compare), nil
 }
 
-// listen makes each connection of a listener begin with a handshake. A nil TLS
-// leaves it plain.
-func (t *TLS) listen(l net.Listener) net.Listener {
-	if t == nil {
-		return l
-	}
-	return tls.NewListener(l, t.base)
-}
-
 // server is one connection of a listener. A nil TLS leaves it plain.
 func (t *TLS) server(c net.Conn) net.Conn {
 	if t == nil {
