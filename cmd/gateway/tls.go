@@ -71,6 +71,22 @@ func sayPlain(log *slog.Logger, cfg config.Config) {
 	log.Warn(text)
 }
 
+// checkTLS tells of the certificates when they end.
+func checkTLS(cfg config.Config, r *report) {
+	for _, f := range []tlsFiles{publicFiles(cfg), adminFiles(cfg)} {
+		proof, err := f.open()
+		switch {
+		case err != nil:
+			r.fail("tls", err)
+		case proof == nil:
+		case time.Now().After(proof.NotAfter()):
+			r.fail("tls", fmt.Errorf("the certificate of the %s listener ended at %s", f.listener, proof.NotAfter().Format(time.RFC3339)))
+		default:
+			r.ok("tls", fmt.Sprintf("the certificate of the %s listener ends at %s", f.listener, proof.NotAfter().Format(time.RFC3339)))
+		}
+	}
+}
+
 // open returns nil where no files are named.
 func (f tlsFiles) open() (*server.TLS, error) {
 	if f.cert == "" {
