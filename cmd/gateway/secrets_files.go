@@ -79,7 +79,9 @@ func withKeys(variable string, value config.Secret, use func([][]byte) error) er
 }
 
 func (a *app) usePrivateKeys(c config.Config) error {
-	private, err := decrypt.ParsePrivateKeys([]byte(c.DecryptPrivateKey.Reveal()))
+	text := []byte(c.DecryptPrivateKey.Reveal())
+	defer clear(text)
+	private, err := decrypt.ParsePrivateKeys(text)
 	if err != nil {
 		return err
 	}

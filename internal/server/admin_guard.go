@@ -88,14 +88,18 @@ func (a *Admin) checkHost(c *fiber.Ctx) error {
 		host = name
 	}
 	host = strings.Trim(host, "[]")
-	isHost := func(name string) bool { return strings.EqualFold(name, host) }
-	if isHost("localhost") || slices.ContainsFunc(a.opts.Hosts, isHost) {
+	if strings.EqualFold("localhost", host) || a.isHost(host) {
 		return c.Next()
 	}
 	if _, err := netip.ParseAddr(host); err == nil {
 		return c.Next() // a name can be rebound, an address cannot
 	}
 	return errHost
+}
+
+// isHost says whether a name is one of ADMIN_HOSTS.
+func (a *Admin) isHost(host string) bool {
+	return slices.ContainsFunc(a.opts.Hosts, func(name string) bool { return strings.EqualFold(name, host) })
 }
 
 // tokens are digests of the tokens that are taken; none: no token is asked for.
@@ -167,7 +171,7 @@ func (a *Admin) checkOrigin(c *fiber.Ctx) error {
 	switch from := c.Get("Sec-Fetch-Site"); {
 	case from != "" && from != "same-origin" && from != "none":
 		return errOrigin
-	case !sameOrigin(c.Get(fiber.HeaderOrigin), string(c.Request().Header.Host())):
+	case !a.isOrigin(c.Get(fiber.HeaderOrigin), string(c.Request().Header.Host())):
 		return errOrigin
 	case c.Method() == fiber.MethodDelete || len(*a.tokens.Load()) > 0:
 		return c.Next() // no form can send either
@@ -178,11 +182,12 @@ func (a *Admin) checkOrigin(c *fiber.Ctx) error {
 	return c.Next()
 }
 
-// sameOrigin is true where there is no Origin, as programs send none.
-func sameOrigin(origin, host string) bool {
+// isOrigin is true for a page of this listener, under a name of ADMIN_HOSTS behind
+// a proxy that changes the Host, and where there is no Origin, as programs send none.
+func (a *Admin) isOrigin(origin, host string) bool {
 	if origin == "" {
 		return true
 	}
 	from, err := url.Parse(origin)
-	return err == nil && from.Host != "" && strings.EqualFold(from.Host, host)
+	return err == nil && from.Host != "" && (strings.EqualFold(from.Host, host) || a.isHost(from.Host) || a.isHost(from.Hostname()))
 }

@@ -51,13 +51,14 @@ func TestAdminCrossSite(t *testing.T) {
 		"its own page":        {"POST", headers{"Content-Type": {json}, "Sec-Fetch-Site": {"same-origin"}, "Origin": {"http://localhost:9090"}}, 200, 200},
 		"another origin":      {"POST", headers{"Content-Type": {json}, "Origin": {"http://evil.example"}}, 403, 403},
 		"another port":        {"DELETE", headers{"Origin": {"http://localhost:9091"}}, 403, 403},
+		"a name of ours":      {"DELETE", headers{"Origin": {"https://console.internal:8443"}}, 200, 200},
 		"no origin to tell":   {"DELETE", headers{"Origin": {"null"}}, 403, 403},
 		"options":             {"OPTIONS", headers{"Origin": {"http://evil.example"}, "Access-Control-Request-Method": {"DELETE"}}, 405, 405},
 		"reading":             {"GET", headers{"Sec-Fetch-Site": {"cross-site"}}, 200, 200},
 	} {
 		t.Run(name, func(t *testing.T) {
 			for _, with := range []string{"", token} {
-				opts, called := withAPI(server.AdminOptions{Token: with})
+				opts, called := withAPI(server.AdminOptions{Token: with, Hosts: []string{"console.internal"}})
 				_, admin, _ := serveAdmin(t, opts)
 				header, want := tc.header.Clone(), tc.open
 				if with != "" {
