@@ -11,6 +11,7 @@ import (
 	"awareid-gateway/internal/backfill"
 	"awareid-gateway/internal/config"
 	"awareid-gateway/internal/dispatch"
+	"awareid-gateway/internal/privacy"
 	"awareid-gateway/internal/server"
 	"awareid-gateway/internal/spool"
 	"awareid-gateway/internal/telemetry"
@@ -34,10 +35,12 @@ type app struct {
 	kafka      *dispatch.Kafka
 	dispatcher *dispatch.Dispatcher
 	sealer     *dispatch.Sealer
-	filling    *filling    // nil: there is no platform to fetch from
-	reconciler *reconciler // nil: nothing is compared by itself
+	privacy    *privacy.Rules // nil: nothing is redacted
+	filling    *filling       // nil: there is no platform to fetch from
+	reconciler *reconciler    // nil: nothing is compared by itself
 	public     *server.Server
 	admin      *server.Admin
+	proofs     proofs // what the listeners have TLS with
 	stopTrying func() // to start Kafka; nil: it has started
 
 	stopWatching func() // secrets; nil: not begun
@@ -71,7 +74,10 @@ func open(ctx context.Context, cfg config.Config, log *slog.Logger) (a *app, err
 	if a.dispatcher, err = newDispatcher(a, registry); err != nil {
 		return a, err
 	}
-	if a.public, err = newPublic(cfg, a.dispatcher, log, registry); err != nil {
+	if a.proofs, err = openProofs(cfg, log, registry); err != nil {
+		return a, err
+	}
+	if a.public, err = newPublic(cfg, a.proofs.public, a.dispatcher, log, registry); err != nil {
 		return a, err
 	}
 	if a.filling, err = newFilling(a, registry); err != nil {
@@ -80,11 +86,11 @@ func open(ctx context.Context, cfg config.Config, log *slog.Logger) (a *app, err
 	if a.reconciler, err = newReconciler(a, registry); err != nil {
 		return a, err
 	}
-	a.stopWatching = watchSecrets(ctx, a, registry)
 	a.admin = server.NewAdmin(server.AdminOptions{
 		Token: cfg.AdminToken.Reveal(), Hosts: cfg.AdminHosts, Gatherer: registry, Log: log,
-		Checks: a.checks(), API: a.api(),
+		Checks: a.checks(), API: a.api(), TLS: a.proofs.admin,
 	})
+	a.stopWatching = watchSecrets(ctx, a, registry)
 	return a, nil
 }
 

@@ -67,6 +67,7 @@ func (c *checkCmd) Run(ctx context.Context, io streams) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
+	checkTLS(cfg, r)
 	checkSpool(cfg, r)
 	checkStore(ctx, cfg, r)
 	checkKafka(ctx, cfg, r)

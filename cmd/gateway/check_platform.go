@@ -114,7 +114,7 @@ func (c *comparison) authHeader() {
 		c.warn("the platform sends the auth header %s, and none is configured: nobody looks at it", told(theirs.AuthHeaderKey))
 	case !strings.EqualFold(ours.AuthHeaderKey, theirs.AuthHeaderKey):
 		c.fail("the platform sends the auth header %s, and another one is configured", told(theirs.AuthHeaderKey))
-	case theirs.AuthHeaderValue != "" && theirs.AuthHeaderValue.Reveal() != ours.AuthHeaderValue.Reveal():
+	case theirs.AuthHeaderValue != "" && !slices.Contains(ours.AuthHeaderValue.Lines(), config.Secret(theirs.AuthHeaderValue)):
 		c.fail("the platform sends another value in the auth header than is configured")
 	}
 }

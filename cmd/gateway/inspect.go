@@ -107,7 +107,7 @@ func (c *inspectCmd) read() (captured, error) {
 type trialKeys struct {
 	secrets []string
 	form    verify.Form
-	private *rsa.PrivateKey
+	private []*rsa.PrivateKey
 }
 
 func inspectKeys(environ []string) (trialKeys, error) {
@@ -127,7 +127,7 @@ func inspectKeys(environ []string) (trialKeys, error) {
 		}
 	}
 	if pem := vars["DECRYPT_PRIVATE_KEY"].Reveal(); pem != "" {
-		if keys.private, err = decrypt.ParsePrivateKey([]byte(pem)); err != nil {
+		if keys.private, err = decrypt.ParsePrivateKeys([]byte(pem)); err != nil {
 			return trialKeys{}, fmt.Errorf("DECRYPT_PRIVATE_KEY: %w", err)
 		}
 	}
@@ -149,7 +149,7 @@ func (k trialKeys) inspect(r captured) (findings, error) {
 	if err != nil {
 		return findings{}, usageError{err}
 	}
-	opener, err := decrypt.New(decrypt.Options{Secrets: k.secrets, PrivateKey: k.private})
+	opener, err := decrypt.New(decrypt.Options{Secrets: k.secrets, PrivateKeys: k.private})
 	if err != nil {
 		return findings{}, usageError{err}
 	}

@@ -11,15 +11,25 @@ import (
 
 // newPrivacy returns nil where nothing is to be redacted.
 func newPrivacy(cfg config.Config) (*privacy.Rules, error) {
-	key, err := key32("PRIVACY_HASH_KEY", cfg.PrivacyHashKey)
-	if err != nil {
-		return nil, err
-	}
-	rules, err := privacy.New(cfg.PrivacyDrop, cfg.PrivacyHash, key)
+	var rules *privacy.Rules
+	err := withHashKey(cfg, func(key []byte) (err error) {
+		rules, err = privacy.New(cfg.PrivacyDrop, cfg.PrivacyHash, key)
+		return err
+	})
 	if err != nil {
 		return nil, usageError{err}
 	}
 	return rules, nil
+}
+
+// withHashKey calls use with the key, nil where there is none.
+func withHashKey(cfg config.Config, use func(key []byte) error) error {
+	return withKeys("PRIVACY_HASH_KEY", cfg.PrivacyHashKey, func(keys [][]byte) error {
+		if len(keys) == 0 {
+			return use(nil)
+		}
+		return use(keys[0])
+	})
 }
 
 // concealJoin has a comparison hash what events show hashed. It returns what cannot be

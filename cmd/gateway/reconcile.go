@@ -174,17 +174,13 @@ func newReconciler(a *app, reg prometheus.Registerer) (*reconciler, error) {
 	if err != nil {
 		return nil, err
 	}
-	rules, err := newPrivacy(a.cfg)
-	if err != nil {
-		return nil, err
-	}
 	leaders, _ := a.store.(reconcile.Leaders) // the file is for one replica
 	options := reconcile.Options{
 		Platform: a.filling.platform, Records: topics, Leaders: leaders, Log: a.log, Metrics: reg,
 		JoinField: a.cfg.ReconcileJoinField, Window: a.cfg.ReconcileWindow, Interval: a.cfg.ReconcileInterval,
 		OpenAfter: reconcile.DefaultOpenAfter, Settle: a.cfg.BackfillGrace + 2*a.cfg.BackfillInterval,
 	}
-	for _, cannot := range concealJoin(&options, rules) {
+	for _, cannot := range concealJoin(&options, a.privacy) {
 		a.log.Warn(cannot)
 	}
 	return &reconciler{topics: topics, Runner: reconcile.New(options)}, nil

@@ -13,12 +13,12 @@ import (
 	"awareid-gateway/internal/verify"
 )
 
-// watchSecrets looks for other secrets than those of the start, once before it
+// watchSecrets looks for other secrets and certificates than those of the start, once before it
 // returns, and then until it is stopped.
 func watchSecrets(ctx context.Context, a *app, reg prometheus.Registerer) (stop func()) {
 	options := secrets.Options{
 		Webhooks: a.cfg.Webhooks, Form: a.cfg.SecretForm, Target: secretsInForce{a.public, a.sealer, a.filling},
-		Log: a.log, Metrics: reg,
+		Files: watchedFiles(a), Log: a.log, Metrics: reg,
 	}
 	if reader, ok := a.store.(secrets.Reader); ok { // the embedded file has one replica
 		options.Reader = reader

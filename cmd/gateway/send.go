@@ -3,6 +3,8 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -42,6 +44,9 @@ type sendCmd struct {
 	File   string `type:"existingfile" help:"Post this plaintext event (JSON) in place of a made-up one."`
 	Repeat int    `default:"1" help:"Post it this often."`
 	JSON   bool   `name:"json" help:"Print a JSON line for each answer."`
+	CA     string `name:"ca" type:"existingfile" placeholder:"FILE" help:"Certificates (PEM) that vouch for the URL's host; the system's without it."`
+	Cert   string `type:"existingfile" and:"cert" placeholder:"FILE" help:"Certificate (PEM) to show, where one is asked for."`
+	Key    string `type:"existingfile" and:"cert" placeholder:"FILE" help:"Its private key (PEM)."`
 	schemeFlags
 }
 
@@ -77,8 +82,13 @@ func (c *sendCmd) Run(ctx context.Context, io streams) error {
 	if err != nil {
 		return usageError{err}
 	}
+	client, err := c.client()
+	if err != nil {
+		return usageError{err}
+	}
+	defer client.CloseIdleConnections()
 	for range c.Repeat {
-		if err := c.post(ctx, io.out, body, header); err != nil {
+		if err := c.post(ctx, client, io.out, body, header); err != nil {
 			return err
 		}
 	}
@@ -97,8 +107,14 @@ func (c *sendCmd) signer(environ []string) (simulator.Scheme, error) {
 	}
 	scheme.Secret = secrets[0].Value.Reveal()
 	scheme.AuthHeaderKey = vars["AWAREID_AUTH_HEADER_KEY"].Reveal()
-	scheme.AuthHeaderValue = vars["AWAREID_AUTH_HEADER_VALUE"].Reveal()
+	scheme.AuthHeaderValue = firstLine(vars["AWAREID_AUTH_HEADER_VALUE"])
 	return scheme, nil
+}
+
+// firstLine is the current one of the values that a secret holds, "" for none.
+func firstLine(s config.Secret) string {
+	first, _, _ := strings.Cut(s.Reveal(), "\n")
+	return first
 }
 
 func (c *sendCmd) event() ([]byte, error) {
@@ -122,7 +138,32 @@ const sendTimeout = 5 * time.Second
 // maxAnswerBytes is how much of an answer is shown.
 const maxAnswerBytes = 4 << 10
 
-func (c *sendCmd) post(ctx context.Context, out io.Writer, body []byte, header http.Header) error {
+// client goes by the flags of TLS.
+func (c *sendCmd) client() (*http.Client, error) {
+	config := &tls.Config{MinVersion: tls.VersionTLS12}
+	if c.CA != "" {
+		pem, err := os.ReadFile(c.CA)
+		if err != nil {
+			return nil, fmt.Errorf("--ca: %w", err)
+		}
+		config.RootCAs = x509.NewCertPool()
+		if !config.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, errors.New("--ca: no certificate in PEM")
+		}
+	}
+	if c.Cert != "" {
+		pair, err := tls.LoadX509KeyPair(c.Cert, c.Key)
+		if err != nil {
+			return nil, fmt.Errorf("--cert and --key: %w", err)
+		}
+		config.Certificates = []tls.Certificate{pair}
+	}
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.TLSClientConfig = config
+	return &http.Client{Transport: transport}, nil
+}
+
+func (c *sendCmd) post(ctx context.Context, client *http.Client, out io.Writer, body []byte, header http.Header) error {
 	ctx, cancel := context.WithTimeout(ctx, sendTimeout)
 	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, c.URL, bytes.NewReader(body))
@@ -130,7 +171,7 @@ func (c *sendCmd) post(ctx context.Context, out io.Writer, body []byte, header h
 		return usageError{err}
 	}
 	request.Header = header.Clone()
-	response, err := http.DefaultClient.Do(request)
+	response, err := client.Do(request)
 	if err != nil {
 		return err
 	}

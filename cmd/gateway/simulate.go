@@ -115,7 +115,7 @@ func (c *simulateCmd) register(p *simulator.Platform, environ []string) (simulat
 	return p.Register(simulator.Webhook{
 		ID: vars["AWAREID_WEBHOOK_ID"].Reveal(), Secret: secrets[0].Value.Reveal(), URL: c.Target,
 		Events: simulator.Types(), EncryptMessageBody: c.Cipher != "none", AddSignatureHeader: !c.Unsigned,
-		AuthHeaderKey: vars["AWAREID_AUTH_HEADER_KEY"].Reveal(), AuthHeaderValue: vars["AWAREID_AUTH_HEADER_VALUE"].Reveal(),
+		AuthHeaderKey: vars["AWAREID_AUTH_HEADER_KEY"].Reveal(), AuthHeaderValue: firstLine(vars["AWAREID_AUTH_HEADER_VALUE"]),
 	})
 }
 

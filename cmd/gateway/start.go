@@ -21,23 +21,25 @@ func openSpool(cfg config.Config, log *slog.Logger) (*spool.Log, error) {
 	if cfg.SpoolDir == config.SpoolNone {
 		return nil, nil
 	}
-	key, err := key32("SPOOL_KEY", cfg.SpoolKey)
-	if err != nil {
-		return nil, err
-	}
-	return spool.Open(cfg.SpoolDir, spool.Options{MaxBytes: cfg.SpoolMaxBytes, Key: key, Log: log})
+	var opened *spool.Log
+	err := withKeys("SPOOL_KEY", cfg.SpoolKey, func(keys [][]byte) (err error) {
+		opened, err = spool.Open(cfg.SpoolDir, spool.Options{MaxBytes: cfg.SpoolMaxBytes, Keys: keys, Log: log})
+		return err
+	})
+	return opened, err
 }
 
-// key32 decodes a key of 32 bytes; there is none for an empty one.
-func key32(name string, value config.Secret) ([]byte, error) {
-	if value == "" {
-		return nil, nil
+// keys32 decodes keys of 32 bytes; there are none for an empty secret.
+func keys32(name string, value config.Secret) ([][]byte, error) {
+	var keys [][]byte
+	for _, text := range value.Keys() {
+		key, err := verify.FormBase64.Key(text.Reveal())
+		if err != nil {
+			return nil, usageError{fmt.Errorf("%s %w", name, err)}
+		}
+		keys = append(keys, key)
 	}
-	key, err := verify.FormBase64.Key(value.Reveal())
-	if err != nil {
-		return nil, usageError{fmt.Errorf("%s %w", name, err)}
-	}
-	return key, nil
+	return keys, nil
 }
 
 // openStore connects to nothing yet.

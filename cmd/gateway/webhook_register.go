@@ -20,7 +20,7 @@ import (
 type authHeaderFlags struct {
 	AuthHeaderKey       string `placeholder:"NAME" help:"Header that every callback is to carry."`
 	AuthHeaderValue     string `placeholder:"VALUE" help:"Its value. Others on this machine can see it in the list of processes; a file keeps it from them."`
-	AuthHeaderValueFile string `placeholder:"FILE" help:"File that holds its value."`
+	AuthHeaderValueFile string `placeholder:"FILE" help:"File that holds its value, the first where it holds several, one a line."`
 }
 
 // value is the header's value, from wherever it is.
@@ -35,7 +35,7 @@ func (f authHeaderFlags) value() (awareid.Secret, error) {
 	if err != nil {
 		return "", usageError{fmt.Errorf("--auth-header-value-file: %w", err)}
 	}
-	return awareid.Secret(strings.TrimRight(string(content), "\r\n")), nil
+	return awareid.Secret(strings.TrimRight(firstLine(config.Secret(content)), "\r")), nil
 }
 
 type webhookRegisterCmd struct {

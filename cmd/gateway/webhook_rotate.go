@@ -63,7 +63,7 @@ func (p rotatedPlatform) Webhook(ctx context.Context, id string) (awareid.Webhoo
 	hook, err := p.wholePlatform.Webhook(ctx, id)
 	key := cmp.Or(hook.AuthHeaderKey, p.configured.AuthHeaderKey)
 	if err == nil && hook.AuthHeaderValue == "" && strings.EqualFold(key, p.configured.AuthHeaderKey) {
-		hook.AuthHeaderKey, hook.AuthHeaderValue = key, awareid.Secret(p.configured.AuthHeaderValue)
+		hook.AuthHeaderKey, hook.AuthHeaderValue = key, awareid.Secret(firstLine(p.configured.AuthHeaderValue))
 	}
 	return hook, err
 }

@@ -92,8 +92,7 @@ func newDispatcher(a *app, reg prometheus.Registerer) (*dispatch.Dispatcher, err
 	if a.sealer, err = newSealer(a.cfg); err != nil {
 		return nil, err
 	}
-	rules, err := newPrivacy(a.cfg)
-	if err != nil {
+	if a.privacy, err = newPrivacy(a.cfg); err != nil {
 		return nil, err
 	}
 	// The file is for one replica, and forgets nothing.
@@ -108,7 +107,7 @@ func newDispatcher(a *app, reg prometheus.Registerer) (*dispatch.Dispatcher, err
 		numbers = a.store
 	}
 	return dispatch.New(a.store, a.kafka, dispatch.Options{
-		Routes: routes(a.cfg), Sealer: a.sealer, Privacy: rules, ProduceTimeout: a.cfg.KafkaProduceTimeout,
+		Routes: routes(a.cfg), Sealer: a.sealer, Privacy: a.privacy, ProduceTimeout: a.cfg.KafkaProduceTimeout,
 		Terms: event.Terms{
 			Lease: a.cfg.DedupLease, TakeoverWait: a.cfg.KafkaProduceTimeout, Keep: a.cfg.DedupTTL + keepMargin,
 		},
@@ -128,24 +127,25 @@ func onOutage(cfg config.Config) dispatch.OnOutage {
 }
 
 func newSealer(cfg config.Config) (*dispatch.Sealer, error) {
-	key, err := key32("QUARANTINE_KEY", cfg.QuarantineKey)
-	if err != nil {
-		return nil, err
-	}
 	secrets := make(map[string][][]byte, len(cfg.Webhooks))
 	for _, w := range cfg.Webhooks {
 		secrets[w.ID] = secretBytes(w.Secrets)
 	}
-	return dispatch.NewSealer(key, secrets)
+	var sealer *dispatch.Sealer
+	err := withKeys("QUARANTINE_KEY", cfg.QuarantineKey, func(keys [][]byte) (err error) {
+		sealer, err = dispatch.NewSealer(keys, secrets)
+		return err
+	})
+	return sealer, err
 }
 
-func newPublic(cfg config.Config, d *dispatch.Dispatcher, log *slog.Logger, reg prometheus.Registerer) (*server.Server, error) {
+func newPublic(cfg config.Config, proof *server.TLS, d *dispatch.Dispatcher, log *slog.Logger, reg prometheus.Registerer) (*server.Server, error) {
 	webhooks, err := newWebhooks(cfg)
 	if err != nil {
 		return nil, err
 	}
 	return server.New(server.Options{
-		Webhooks: webhooks, Dispatcher: d, Log: log, Metrics: reg,
+		Webhooks: webhooks, TLS: proof, Dispatcher: d, Log: log, Metrics: reg,
 		Limits: server.Limits{
 			MaxBodyBytes: int(cfg.HTTPMaxBodyBytes), BodyBudgetBytes: cfg.HTTPBodyBudgetBytes,
 			ReadTimeout: cfg.HTTPReadTimeout, IdleTimeout: cfg.HTTPIdleTimeout, RequestTimeout: cfg.HTTPRequestTimeout,
@@ -157,10 +157,10 @@ func newPublic(cfg config.Config, d *dispatch.Dispatcher, log *slog.Logger, reg 
 }
 
 func newWebhooks(cfg config.Config) ([]server.Webhook, error) {
-	var private *rsa.PrivateKey
+	var private []*rsa.PrivateKey
 	if pem := cfg.DecryptPrivateKey.Reveal(); pem != "" {
 		var err error
-		if private, err = decrypt.ParsePrivateKey([]byte(pem)); err != nil {
+		if private, err = decrypt.ParsePrivateKeys([]byte(pem)); err != nil {
 			return nil, usageError{fmt.Errorf("DECRYPT_PRIVATE_KEY: %w", err)}
 		}
 	}
@@ -170,7 +170,7 @@ func newWebhooks(cfg config.Config) ([]server.Webhook, error) {
 		for j, s := range secrets {
 			values[j] = s.Value
 		}
-		opener, err := decrypt.New(decrypt.Options{Secrets: values, PrivateKey: private})
+		opener, err := decrypt.New(decrypt.Options{Secrets: values, PrivateKeys: private})
 		if err != nil {
 			return nil, err
 		}

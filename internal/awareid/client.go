@@ -60,19 +60,18 @@ type Options struct {
 type Client struct {
 	base          string
 	eventDataPath string
-	clientSecret  Secret
-	apiKey        Secret
+	credentials   atomic.Pointer[credentials]
 	timeout       time.Duration
 	attempts      int
 	batchSize     int
 	maxPages      int
 
-	http        *http.Client
-	transport   *http.Transport
-	credentials clientcredentials.Config
-	tokens      *tokens
-	circuit     *gobreaker.CircuitBreaker[struct{}]
-	metrics     *metrics
+	http      *http.Client
+	transport *http.Transport
+	sale      clientcredentials.Config // of tokens, less the client's secret
+	tokens    *tokens
+	circuit   *gobreaker.CircuitBreaker[struct{}]
+	metrics   *metrics
 
 	updatesByPatch atomic.Bool // PUT was answered 405, PATCH was not
 	numbersAsText  atomic.Bool // numbers were answered 400, strings were not
@@ -91,8 +90,6 @@ func New(o Options) (*Client, error) {
 	c := &Client{
 		base:          strings.TrimRight(o.BaseURL, "/"),
 		eventDataPath: o.EventDataPath,
-		clientSecret:  o.ClientSecret,
-		apiKey:        o.APIKey,
 		timeout:       o.Timeout,
 		attempts:      o.Attempts,
 		batchSize:     o.BatchSize,
@@ -100,12 +97,12 @@ func New(o Options) (*Client, error) {
 		metrics:       newMetrics(o.Metrics),
 	}
 	c.http, c.transport = newHTTPClient(o.RootCAs, o.MaxAnswerBytes)
-	c.credentials = clientcredentials.Config{
-		ClientID:     o.ClientID,
-		ClientSecret: o.ClientSecret.Reveal(),
-		TokenURL:     c.base + "/auth/realms/" + url.PathEscape(o.Customer+"-consumers") + "/protocol/openid-connect/token",
-		Scopes:       []string{"openid"},
-		AuthStyle:    oauth2.AuthStyleInParams,
+	c.credentials.Store(&credentials{clientSecret: o.ClientSecret, apiKey: o.APIKey})
+	c.sale = clientcredentials.Config{
+		ClientID:  o.ClientID,
+		TokenURL:  c.base + "/auth/realms/" + url.PathEscape(o.Customer+"-consumers") + "/protocol/openid-connect/token",
+		Scopes:    []string{"openid"},
+		AuthStyle: oauth2.AuthStyleInParams,
 	}
 	c.tokens = &tokens{buy: c.buyToken}
 	c.circuit = gobreaker.NewCircuitBreaker[struct{}](gobreaker.Settings{
@@ -142,14 +139,13 @@ func (o Options) validate() error {
 		return errors.New("customer: missing or not visible ASCII")
 	case !visible(o.ClientID, maxNameChars):
 		return errors.New("client id: missing or not visible ASCII")
-	case !visible(o.ClientSecret.Reveal(), maxSecretChars):
-		return errors.New("client secret: missing or not visible ASCII")
-	case !visible(o.APIKey.Reveal(), maxSecretChars):
-		return errors.New("API key: missing or not visible ASCII")
 	case !strings.HasPrefix(o.EventDataPath, "/") || !visible(o.EventDataPath, maxNameChars) || strings.ContainsAny(o.EventDataPath, "?#%"):
 		return errors.New("event data path: want a path that starts with a slash")
 	case min(o.Timeout, time.Duration(o.Attempts), time.Duration(o.MaxAnswerBytes), time.Duration(o.BatchSize)) < 0:
 		return errors.New("a negative time-out, number of attempts, answer size or batch size")
+	}
+	if err := (credentials{clientSecret: o.ClientSecret, apiKey: o.APIKey}).validate(); err != nil {
+		return err
 	}
 	if _, err := http.ProxyFromEnvironment(&http.Request{URL: base}); err != nil {
 		return errors.New("HTTPS_PROXY: cannot be read as a URL")

@@ -88,7 +88,8 @@ func (c *Client) send(ctx context.Context, q *request, body []byte, token string
 	}
 	r.Header.Set("Accept", "application/json")
 	r.Header.Set("Authorization", "Bearer "+token)
-	r.Header["apikey"] = []string{c.apiKey.Reveal()} // in lower case, as the reference writes it
+	own := c.credentials.Load()
+	r.Header["apikey"] = []string{own.apiKey.Reveal()} // in lower case, as the reference writes it
 	if body != nil {
 		r.Header.Set("Content-Type", "application/json")
 	}
@@ -105,7 +106,7 @@ func (c *Client) send(ctx context.Context, q *request, body []byte, token string
 	if err != nil {
 		return noAnswer(ctx, err, true)
 	}
-	return q.judge(answer, got, slices.Concat(q.secrets, []string{token, c.apiKey.Reveal(), c.clientSecret.Reveal()}))
+	return q.judge(answer, got, slices.Concat(q.secrets, []string{token, own.apiKey.Reveal(), own.clientSecret.Reveal()}))
 }
 
 // judge reads an answer that is wanted, and turns any other into an error.

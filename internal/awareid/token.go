@@ -96,9 +96,11 @@ func (c *Client) buyToken(ctx context.Context) (*oauth2.Token, error) {
 	var token *oauth2.Token
 	err := c.persist(ctx, &request{operation: getToken}, func() error {
 		return c.exchange(ctx, getToken, func(ctx context.Context) error {
-			got, err := c.credentials.Token(context.WithValue(ctx, oauth2.HTTPClient, c.http))
+			own, sale := c.credentials.Load(), c.sale
+			sale.ClientSecret = own.clientSecret.Reveal()
+			got, err := sale.Token(context.WithValue(ctx, oauth2.HTTPClient, c.http))
 			if err != nil {
-				return tokenError(ctx, err, c.clientSecret)
+				return tokenError(ctx, err, own.clientSecret)
 			}
 			token = got
 			return checkToken(got)

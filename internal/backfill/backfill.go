@@ -49,6 +49,7 @@ package backfill
 import (
 	"context"
 	"crypto/rand"
+	"crypto/rsa"
 	"errors"
 	"iter"
 	"log/slog"
@@ -154,9 +155,22 @@ func New(opts Options) *Backfiller {
 func (b *Backfiller) SetSecrets(webhookID string, values []string) {
 	for _, h := range b.hooks {
 		if h.ID == webhookID {
-			h.opener.Store(h.Opener.With(values))
+			h.opener.Store(h.opener.Load().With(values))
 		}
 	}
+}
+
+// SetPrivateKeys opens wrapped keys with other private keys from now on. It refuses
+// one under 2048 bits. It must not be called beside SetSecrets.
+func (b *Backfiller) SetPrivateKeys(private []*rsa.PrivateKey) error {
+	for _, h := range b.hooks {
+		opener, err := h.opener.Load().WithPrivateKeys(private)
+		if err != nil {
+			return err
+		}
+		h.opener.Store(opener)
+	}
+	return nil
 }
 
 // task is the name under which replicas agree on who fills holes.

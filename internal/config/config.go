@@ -61,13 +61,20 @@ type Config struct {
 
 	Platform Platform `env:"-"`
 
+	// Files holds, by variable, the file that each secret came from, if from one; it
+	// may change.
+	Files map[string]string `env:"-"`
+
 	SignatureHeader   string `env:"SIGNATURE_HEADER" envDefault:"auto" desc:"Name of the header that carries the signature; auto accepts it in any header"`
 	SecretForm        string `env:"SECRET_FORM" envDefault:"auto" desc:"Bytes of a webhook secret that key the signature: auto, base64 (decoded) or raw (its own characters)"`
 	SignatureRequired bool   `env:"SIGNATURE_REQUIRED" envDefault:"true" desc:"Refuse callbacks without a signature; false needs an auth header for every webhook and accepts encrypted bodies only"`
 	SignatureCovers   string `env:"SIGNATURE_COVERS" envDefault:"body" desc:"What the platform signs: body (as received) or plaintext (before it was encrypted)"`
-	DecryptPrivateKey Secret `env:"DECRYPT_PRIVATE_KEY" desc:"RSA private key in PEM for bodies whose key is wrapped, 2048 bits or more"`
+	DecryptPrivateKey Secret `env:"DECRYPT_PRIVATE_KEY" desc:"RSA private key in PEM for bodies whose key is wrapped, 2048 bits or more; of several, one behind the other, each is tried"`
 
 	HTTPAddr                     string         `env:"HTTP_ADDR" envDefault:":8080" desc:"Address of the public listener, host:port"`
+	HTTPTLSCertFile              string         `env:"HTTP_TLS_CERT_FILE" desc:"File of the public listener's certificate and its chain (PEM), read again when it changes; empty is plain HTTP"`
+	HTTPTLSKeyFile               string         `env:"HTTP_TLS_KEY_FILE" desc:"File of that certificate's private key (PEM)"`
+	HTTPTLSClientCAFile          string         `env:"HTTP_TLS_CLIENT_CA_FILE" desc:"File of certificates (PEM) that vouch for senders, each of which must then show one; empty asks for none"`
 	HTTPMaxBodyBytes             int64          `env:"HTTP_MAX_BODY_BYTES" envDefault:"983040" desc:"Largest body in bytes; larger ones are answered 413"`
 	HTTPBodyBudgetBytes          int64          `env:"HTTP_BODY_BUDGET_BYTES" envDefault:"67108864" desc:"Memory in bytes for all bodies together"`
 	HTTPReadTimeout              time.Duration  `env:"HTTP_READ_TIMEOUT" envDefault:"10s" desc:"Longest time to read a request's headers and body"`
@@ -81,10 +88,12 @@ type Config struct {
 	TrustedProxies               []netip.Prefix `env:"TRUSTED_PROXIES" desc:"Networks or addresses whose X-Forwarded-For is believed, comma separated"`
 	HTTPShutdownTimeout          time.Duration  `env:"HTTP_SHUTDOWN_TIMEOUT" envDefault:"25s" desc:"Longest time to finish the requests in flight at a stop"`
 
-	AdminAddr  string   `env:"ADMIN_ADDR" envDefault:"127.0.0.1:9090" desc:"Address of the admin listener, host:port"`
-	AdminToken Secret   `env:"ADMIN_TOKEN" desc:"Token of the admin listener, 16 characters or more; needed when its address is not loopback"`
-	AdminHosts []string `env:"ADMIN_HOSTS" desc:"Further Host header values that the admin listener answers to, comma separated"`
-	ProbeAddr  string   `env:"PROBE_ADDR" desc:"Address that serves /livez and /readyz alone and without token, host:port; empty is off"`
+	AdminAddr        string   `env:"ADMIN_ADDR" envDefault:"127.0.0.1:9090" desc:"Address of the admin listener, host:port"`
+	AdminToken       Secret   `env:"ADMIN_TOKEN" desc:"Token of the admin listener, 16 characters or more; needed when its address is not loopback; of several, one a line, each is taken"`
+	AdminTLSCertFile string   `env:"ADMIN_TLS_CERT_FILE" desc:"File of the admin listener's certificate and its chain (PEM), read again when it changes; empty is plain HTTP"`
+	AdminTLSKeyFile  string   `env:"ADMIN_TLS_KEY_FILE" desc:"File of that certificate's private key (PEM)"`
+	AdminHosts       []string `env:"ADMIN_HOSTS" desc:"Further Host header values that the admin listener answers to, comma separated"`
+	ProbeAddr        string   `env:"PROBE_ADDR" desc:"Address that serves /livez and /readyz alone and without token, host:port; empty is off"`
 
 	KafkaBrokers          []string      `env:"KAFKA_BROKERS,required" desc:"Brokers to start from, host:port, comma separated"`
 	KafkaTopicPrefix      string        `env:"KAFKA_TOPIC_PREFIX" envDefault:"awareid" desc:"First part of the topic names: {prefix}.enrollment and so on"`
@@ -111,7 +120,7 @@ type Config struct {
 
 	SpoolDir      string `env:"SPOOL_DIR" envDefault:"spool" desc:"Folder for events that cannot be delivered now, on a disk that outlives the process; none to answer 503 instead"`
 	SpoolMaxBytes int64  `env:"SPOOL_MAX_BYTES" envDefault:"1073741824" desc:"Size in bytes up to which the spool grows; beyond it events are answered 503"`
-	SpoolKey      Secret `env:"SPOOL_KEY" desc:"Key that encrypts the spool, base64 of 32 bytes"`
+	SpoolKey      Secret `env:"SPOOL_KEY" desc:"Key that encrypts the spool, base64 of 32 bytes; of several, by comma or one a line, the first encrypts and all open"`
 
 	BackfillEnabled  bool          `env:"BACKFILL_ENABLED" envDefault:"true" desc:"Fetch events whose transaction number is missing, where AWAREID_BASE_URL is set"`
 	BackfillGrace    time.Duration `env:"BACKFILL_GRACE" envDefault:"60s" desc:"Time that a missing number is waited for before it is fetched"`
@@ -127,7 +136,7 @@ type Config struct {
 	PrivacyHash    []string `env:"PRIVACY_HASH" desc:"Paths of what is replaced with a keyed hash, likewise; equal values have equal hashes"`
 	PrivacyHashKey Secret   `env:"PRIVACY_HASH_KEY" desc:"Key of these hashes, base64 of 32 bytes; needed with PRIVACY_HASH, and where PRIVACY_DROP has $.operationToken"`
 
-	QuarantineKey Secret `env:"QUARANTINE_KEY" desc:"Key that encrypts the bodies in the quarantine topic, base64 of 32 bytes"`
+	QuarantineKey Secret `env:"QUARANTINE_KEY" desc:"Key that encrypts the bodies in the quarantine topic, base64 of 32 bytes; of several, by comma or one a line, the first encrypts and all open"`
 
 	LogLevel  slog.Level `env:"LOG_LEVEL" envDefault:"info" desc:"Least level that is logged: debug, info, warn or error"`
 	LogFormat string     `env:"LOG_FORMAT" envDefault:"json" desc:"Form of a log line: json or text"`

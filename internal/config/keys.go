@@ -1,6 +1,7 @@
 package config
 
 import (
+	"bytes"
 	"crypto/rsa"
 	"crypto/x509"
 	"encoding/base64"
@@ -25,16 +26,41 @@ func isKey(s Secret) bool {
 	return false
 }
 
-// checkPrivateKey returns why s is no RSA key in PEM (PKCS #8 or PKCS #1) of at
-// least minRSABits, in words that hold nothing of it.
-func checkPrivateKey(s Secret) error {
-	block, _ := pem.Decode([]byte(s.Reveal()))
+// checkKeys reports what is no list of keys of 32 bytes.
+func checkKeys(variable string, s Secret, bad problems) {
+	keys := s.Keys()
+	for i, key := range keys {
+		switch {
+		case !isKey(key) && len(keys) == 1:
+			bad.add(variable, "not base64 of 32 bytes")
+		case !isKey(key):
+			bad.add(variable, "key %d is not base64 of 32 bytes", i+1)
+		}
+	}
+}
+
+// checkPrivateKeys returns why s is no RSA keys in PEM (PKCS #8 or PKCS #1) of at
+// least minRSABits each, in words that hold nothing of it.
+func checkPrivateKeys(s Secret) error {
+	block, rest := pem.Decode([]byte(s.Reveal()))
 	if block == nil {
 		return errors.New("not PEM; a multi-line value is easiest given as a file")
 	}
-	key, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+	for ; block != nil; block, rest = pem.Decode(rest) {
+		if err := checkPrivateKey(block.Bytes); err != nil {
+			return err
+		}
+	}
+	if len(bytes.TrimSpace(rest)) > 0 {
+		return errors.New("not PEM behind its last block")
+	}
+	return nil
+}
+
+func checkPrivateKey(der []byte) error {
+	key, err := x509.ParsePKCS8PrivateKey(der)
 	if err != nil {
-		key, err = x509.ParsePKCS1PrivateKey(block.Bytes)
+		key, err = x509.ParsePKCS1PrivateKey(der)
 	}
 	rsaKey, isRSA := key.(*rsa.PrivateKey)
 	switch {

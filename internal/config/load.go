@@ -1,6 +1,7 @@
 package config
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -33,9 +34,9 @@ func Load(environ []string) (Config, []string, error) {
 	warnings := checkNames(vars, bad)
 	// env would let an empty value pass as present; dropped, it is not set.
 	maps.DeleteFunc(vars, func(_, value string) bool { return value == "" })
-	readSecretFiles(vars, bad)
+	files := readSecretFiles(vars, bad)
 
-	var cfg Config
+	cfg := Config{Files: files}
 	parse(&cfg, vars, bad)
 	parse(&cfg.Platform, vars, bad)
 	numbered := cfg.readWebhooks(vars, bad)
@@ -59,8 +60,9 @@ func hostname(bad problems) string {
 	return name
 }
 
-// readSecretFiles puts the contents of each secret's NAME_FILE under NAME.
-func readSecretFiles(vars map[string]string, bad problems) {
+// readSecretFiles puts the contents of each secret's NAME_FILE under NAME, and
+// returns the paths by NAME; nil for none.
+func readSecretFiles(vars map[string]string, bad problems) (files map[string]string) {
 	known := newCatalog()
 	for _, fileVar := range slices.Sorted(maps.Keys(vars)) {
 		name, isFile := strings.CutSuffix(fileVar, fileSuffix)
@@ -77,7 +79,12 @@ func readSecretFiles(vars map[string]string, bad problems) {
 			continue
 		}
 		vars[name] = value
+		if files == nil {
+			files = map[string]string{}
+		}
+		files[name] = vars[fileVar]
 	}
+	return files
 }
 
 func readSecretFile(path string) (string, error) {
@@ -93,11 +100,18 @@ func readSecretFile(path string) (string, error) {
 	if len(content) > maxSecretFileBytes {
 		return "", fmt.Errorf("%s holds more than %d bytes", path, maxSecretFileBytes)
 	}
-	value := strings.TrimSuffix(strings.TrimSuffix(string(content), "\n"), "\r")
+	defer clear(content)
+	value := FileValue(content)
 	if value == "" {
 		return "", fmt.Errorf("%s is empty", path)
 	}
-	return value, nil
+	return value.Reveal(), nil
+}
+
+// FileValue is the value that the content of a NAME_FILE stands for: less one
+// newline at its end. The result cannot be overwritten as content can.
+func FileValue(content []byte) Secret {
+	return Secret(bytes.TrimSuffix(bytes.TrimSuffix(content, []byte("\n")), []byte("\r")))
 }
 
 // parse fills a struct from vars. Only its own variables are handed to env, which

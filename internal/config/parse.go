@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"reflect"
@@ -86,6 +87,26 @@ func isTopic(s string) bool {
 func isPattern(s string) bool {
 	typ := strings.TrimSuffix(s, ".*")
 	return s == "*" || consistsOf(typ, alphanumeric+"._-", maxTypeLength) && !slices.Contains(strings.Split(typ, "."), "")
+}
+
+func checkHeaderValue(s string) error {
+	if !isHeaderValue(s) {
+		return errors.New("want visible ASCII characters, with blanks only between them")
+	}
+	return nil
+}
+
+// eachLine reports the first line of a secret that a check refuses.
+func (s Secret) eachLine(variable string, bad problems, check func(string) error) {
+	lines := s.Lines()
+	for i, line := range lines {
+		switch err := check(line.Reveal()); {
+		case err != nil && len(lines) == 1:
+			bad.add(variable, "%v", err)
+		case err != nil:
+			bad.add(variable, "line %d: %v", i+1, err)
+		}
+	}
 }
 
 // isHeaderValue reports whether s can be sent as a header's whole value.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"strings"
 )
 
 // Secret is a value that must not be printed. Formatting, marshalling and
@@ -37,3 +38,27 @@ func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
 // LogValue returns String, for slog.
 func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
+
+// Lines returns the values of a secret that may hold several, one a line.
+func (s Secret) Lines() []Secret { return s.split("\n") }
+
+// Keys returns the keys of a secret that may hold several, by comma or one a line.
+func (s Secret) Keys() []Secret {
+	keys := Secret(strings.ReplaceAll(s.Reveal(), "\n", ",")).split(",")
+	for i, key := range keys {
+		keys[i] = Secret(strings.TrimSpace(key.Reveal()))
+	}
+	return keys
+}
+
+// split is empty for an empty secret.
+func (s Secret) split(separator string) []Secret {
+	if s == "" {
+		return nil
+	}
+	var all []Secret
+	for part := range strings.SplitSeq(s.Reveal(), separator) {
+		all = append(all, Secret(part))
+	}
+	return all
+}

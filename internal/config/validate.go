@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -57,13 +58,17 @@ func (c Config) validateSignature(bad problems) {
 	if c.DecryptPrivateKey == "" {
 		return
 	}
-	if err := checkPrivateKey(c.DecryptPrivateKey); err != nil {
+	if err := checkPrivateKeys(c.DecryptPrivateKey); err != nil {
 		bad.add("DECRYPT_PRIVATE_KEY", "%v", err)
 	}
 }
 
 func (c Config) validateHTTP(bad problems) {
 	bad.address("HTTP_ADDR", c.HTTPAddr)
+	bad.bothOrNeither("HTTP_TLS_CERT_FILE", c.HTTPTLSCertFile != "", "HTTP_TLS_KEY_FILE", c.HTTPTLSKeyFile != "")
+	if c.HTTPTLSClientCAFile != "" && c.HTTPTLSCertFile == "" {
+		bad.add("HTTP_TLS_CERT_FILE", "required with HTTP_TLS_CLIENT_CA_FILE, and not set")
+	}
 	positive(bad, "HTTP_MAX_BODY_BYTES", c.HTTPMaxBodyBytes)
 	positive(bad, "HTTP_BODY_BUDGET_BYTES", c.HTTPBodyBudgetBytes)
 	if c.HTTPBodyBudgetBytes < c.HTTPMaxBodyBytes {
@@ -98,17 +103,19 @@ func (c Config) validateRepair(bad problems) {
 
 func (c Config) validateAdmin(bad problems) {
 	bad.address("ADMIN_ADDR", c.AdminAddr)
+	bad.bothOrNeither("ADMIN_TLS_CERT_FILE", c.AdminTLSCertFile != "", "ADMIN_TLS_KEY_FILE", c.AdminTLSKeyFile != "")
 	if c.ProbeAddr != "" {
 		bad.address("PROBE_ADDR", c.ProbeAddr)
 	}
-	switch {
-	case c.AdminToken == "" && bad["ADMIN_ADDR"] == "" && !isLoopback(c.AdminAddr):
+	if c.AdminToken == "" && bad["ADMIN_ADDR"] == "" && !IsLoopback(c.AdminAddr) {
 		bad.add("ADMIN_TOKEN", "required and not set, because ADMIN_ADDR is not loopback")
-	case c.AdminToken != "" && len(c.AdminToken) < minTokenLength:
-		bad.add("ADMIN_TOKEN", "shorter than %d characters", minTokenLength)
-	case c.AdminToken != "" && !isHeaderValue(c.AdminToken.Reveal()):
-		bad.add("ADMIN_TOKEN", "want visible ASCII characters, with blanks only between them")
 	}
+	c.AdminToken.eachLine("ADMIN_TOKEN", bad, func(token string) error {
+		if len(token) < minTokenLength {
+			return fmt.Errorf("shorter than %d characters", minTokenLength)
+		}
+		return checkHeaderValue(token)
+	})
 	for _, host := range c.AdminHosts {
 		if !consistsOf(host, alphanumeric+".-_:[]", 260) {
 			bad.add("ADMIN_HOSTS", "%s is no host, with or without a port", quote(host))
@@ -197,15 +204,11 @@ func (c Config) validateSpool(bad problems) {
 	if c.SpoolMaxBytes < 2*c.HTTPMaxBodyBytes {
 		bad.add("SPOOL_MAX_BYTES", "%d has no room for two bodies of HTTP_MAX_BODY_BYTES (%d)", c.SpoolMaxBytes, c.HTTPMaxBodyBytes)
 	}
-	if c.SpoolKey != "" && !isKey(c.SpoolKey) {
-		bad.add("SPOOL_KEY", "not base64 of 32 bytes")
-	}
+	checkKeys("SPOOL_KEY", c.SpoolKey, bad)
 }
 
 func (c Config) validateRest(bad problems) {
-	if c.QuarantineKey != "" && !isKey(c.QuarantineKey) {
-		bad.add("QUARANTINE_KEY", "not base64 of 32 bytes")
-	}
+	checkKeys("QUARANTINE_KEY", c.QuarantineKey, bad)
 	levels := []slog.Level{slog.LevelDebug, slog.LevelInfo, slog.LevelWarn, slog.LevelError}
 	if !slices.Contains(levels, c.LogLevel) {
 		bad.add("LOG_LEVEL", "%q: want debug, info, warn or error", c.LogLevel)
@@ -241,8 +244,8 @@ func (c Config) warnings() []string {
 
 func isEverything(p netip.Prefix) bool { return p.Bits() == 0 }
 
-// isLoopback reports whether a listener at addr is reached from this host only.
-func isLoopback(addr string) bool {
+// IsLoopback reports whether a listener at addr is reached from this host only.
+func IsLoopback(addr string) bool {
 	host, _, _ := net.SplitHostPort(addr)
 	return isLoopbackHost(host)
 }

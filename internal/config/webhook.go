@@ -36,7 +36,7 @@ type webhookVars struct {
 	ID              string `env:"AWAREID_WEBHOOK_ID,required" numbered:"ID,required" desc:"Webhook id that the registration answered, 1 to 64 letters, digits, _ and -"`
 	Secrets         Secret `env:"AWAREID_WEBHOOK_SECRETS,required" numbered:"SECRETS,required" desc:"Signing secrets, comma separated, the current one first; an end may follow each, such as @2026-12-31T00:00Z; a file of them is read again every second"`
 	AuthHeaderKey   string `env:"AWAREID_AUTH_HEADER_KEY" numbered:"AUTH_HEADER_KEY" desc:"Name of the header that every callback must carry (authHeaderKey of the registration)"`
-	AuthHeaderValue Secret `env:"AWAREID_AUTH_HEADER_VALUE" numbered:"AUTH_HEADER_VALUE" desc:"Value of that header (authHeaderValue of the registration)"`
+	AuthHeaderValue Secret `env:"AWAREID_AUTH_HEADER_VALUE" numbered:"AUTH_HEADER_VALUE" desc:"Value of that header (authHeaderValue of the registration); of several, one a line, each is taken"`
 }
 
 // webhookVariable names the variable of a field of webhook n.
@@ -204,7 +204,7 @@ func (w Webhook) validateAuthHeader(key, value string, bad problems) {
 	switch {
 	case w.AuthHeaderValue == "":
 		bad.add(value, "not set, although %s is", key)
-	case !isHeaderValue(w.AuthHeaderValue.Reveal()):
-		bad.add(value, "want visible ASCII characters, with blanks only between them")
+	default:
+		w.AuthHeaderValue.eachLine(value, bad, checkHeaderValue)
 	}
 }

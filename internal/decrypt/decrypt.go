@@ -40,7 +40,7 @@ type Options struct {
 	// neither opens nothing; that is no error, as bodies need not be encrypted.
 	Secrets []string
 
-	PrivateKey *rsa.PrivateKey // opens wrapped keys; nil: envelopes with a "key" stay closed
+	PrivateKeys []*rsa.PrivateKey // each may open wrapped keys; none: envelopes with a "key" stay closed
 }
 
 // Opened is what a body turned out to hold.
@@ -55,24 +55,33 @@ type Opened struct {
 // Opener opens bodies. It is safe for concurrent use.
 type Opener struct {
 	keys    []*key // by secret; nil where it is no AES key
-	private *rsa.PrivateKey
+	private []*rsa.PrivateKey
 	wrap    atomic.Int32 // the padding that unwrapped last, tried first
 }
 
 // New returns an Opener. It refuses a private key under 2048 bits.
 func New(o Options) (*Opener, error) {
-	if o.PrivateKey != nil {
-		if err := checkSize(o.PrivateKey); err != nil {
-			return nil, err
-		}
+	if err := checkSizes(o.PrivateKeys); err != nil {
+		return nil, err
 	}
-	return &Opener{private: o.PrivateKey, keys: newKeys(o.Secrets)}, nil
+	return &Opener{private: o.PrivateKeys, keys: newKeys(o.Secrets)}, nil
 }
 
-// With returns an Opener with other secrets and the same private key. o stays as
+// With returns an Opener with other secrets and the same private keys. o stays as
 // it is.
-func (o *Opener) With(secrets []string) *Opener {
-	next := &Opener{private: o.private, keys: newKeys(secrets)}
+func (o *Opener) With(secrets []string) *Opener { return o.with(newKeys(secrets), o.private) }
+
+// WithPrivateKeys returns an Opener with other private keys and the same secrets.
+// It refuses one under 2048 bits. o stays as it is.
+func (o *Opener) WithPrivateKeys(private []*rsa.PrivateKey) (*Opener, error) {
+	if err := checkSizes(private); err != nil {
+		return nil, err
+	}
+	return o.with(o.keys, private), nil
+}
+
+func (o *Opener) with(keys []*key, private []*rsa.PrivateKey) *Opener {
+	next := &Opener{private: private, keys: keys}
 	next.wrap.Store(o.wrap.Load())
 	return next
 }

@@ -40,9 +40,9 @@ func newOpener(t testing.TB, secrets ...string) *decrypt.Opener {
 // testOpener has the keys of testdata.
 func testOpener(t testing.TB) *decrypt.Opener {
 	t.Helper()
-	private, err := decrypt.ParsePrivateKey(read(t, "rsa-pkcs8.pem"))
+	private, err := decrypt.ParsePrivateKeys(read(t, "rsa-pkcs8.pem"))
 	require.NoError(t, err)
-	o, err := decrypt.New(decrypt.Options{Secrets: []string{string(read(t, "secret.txt"))}, PrivateKey: private})
+	o, err := decrypt.New(decrypt.Options{Secrets: []string{string(read(t, "secret.txt"))}, PrivateKeys: private})
 	require.NoError(t, err)
 	return o
 }

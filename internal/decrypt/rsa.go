@@ -28,42 +28,58 @@ var paddings = [...]struct {
 // unwrap returns the AES key that text, in base64, wraps, and how; nil where it
 // cannot.
 func (o *Opener) unwrap(text []byte) (*key, string) {
-	if o.private == nil {
+	if len(o.private) == 0 {
 		return nil, ""
 	}
 	wrapped, ok := decodeBase64(nil, text)
-	if !ok || len(wrapped) != o.private.Size() {
+	if !ok {
 		return nil, ""
 	}
 	last := int(o.wrap.Load())
 	for i := range paddings {
 		n := (last + i) % len(paddings)
-		unwrapped, err := o.private.Decrypt(nil, wrapped, &paddings[n].options)
-		if err != nil {
-			continue
+		if unwrapped := o.decrypt(wrapped, &paddings[n].options); unwrapped != nil {
+			o.wrap.Store(int32(n))
+			return newKey(unwrapped), paddings[n].name
 		}
-		o.wrap.Store(int32(n))
-		return newKey(unwrapped), paddings[n].name
 	}
 	return nil, ""
 }
 
-// ParsePrivateKey reads an RSA private key of at least 2048 bits in PEM, as
-// PKCS #8 or PKCS #1. An error says what is wrong with it and holds nothing of
-// it.
-func ParsePrivateKey(text []byte) (*rsa.PrivateKey, error) {
-	block, _ := pem.Decode(text)
+// decrypt tries each private key with one padding.
+func (o *Opener) decrypt(wrapped []byte, padding *rsa.OAEPOptions) []byte {
+	for _, private := range o.private {
+		if len(wrapped) != private.Size() {
+			continue
+		}
+		if unwrapped, err := private.Decrypt(nil, wrapped, padding); err == nil {
+			return unwrapped
+		}
+	}
+	return nil
+}
+
+// ParsePrivateKeys reads RSA private keys of at least 2048 bits in PEM, as PKCS #8
+// or PKCS #1, one behind the other. An error says what is wrong with one and holds
+// nothing of it.
+func ParsePrivateKeys(text []byte) ([]*rsa.PrivateKey, error) {
+	block, rest := pem.Decode(text)
 	if block == nil {
 		return nil, errors.New("private key is not PEM")
 	}
-	key, err := parseBlock(block)
-	if err != nil {
+	var keys []*rsa.PrivateKey
+	for ; block != nil; block, rest = pem.Decode(rest) {
+		key, err := parseBlock(block)
+		clear(block.Bytes)
+		if err != nil {
+			return nil, err
+		}
+		keys = append(keys, key)
+	}
+	if err := checkSizes(keys); err != nil {
 		return nil, err
 	}
-	if err := checkSize(key); err != nil {
-		return nil, err
-	}
-	return key, nil
+	return keys, nil
 }
 
 func parseBlock(block *pem.Block) (*rsa.PrivateKey, error) {
@@ -93,9 +109,11 @@ func parseBlock(block *pem.Block) (*rsa.PrivateKey, error) {
 	return nil, errors.New("PEM block is not a private key in PKCS #8 or PKCS #1")
 }
 
-func checkSize(key *rsa.PrivateKey) error {
-	if bits := key.N.BitLen(); bits < minRSABits {
-		return fmt.Errorf("private key has %d bits, fewer than %d", bits, minRSABits)
+func checkSizes(keys []*rsa.PrivateKey) error {
+	for _, key := range keys {
+		if bits := key.N.BitLen(); bits < minRSABits {
+			return fmt.Errorf("private key has %d bits, fewer than %d", bits, minRSABits)
+		}
 	}
 	return nil
 }

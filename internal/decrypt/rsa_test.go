@@ -6,6 +6,7 @@ import (
 	"crypto/rsa"
 	"crypto/sha256"
 	"encoding/json"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -13,12 +14,16 @@ import (
 	"awareid-gateway/internal/decrypt"
 )
 
-func TestParsePrivateKey(t *testing.T) {
-	pkcs8, err := decrypt.ParsePrivateKey(read(t, "rsa-pkcs8.pem"))
+func TestParsePrivateKeys(t *testing.T) {
+	pkcs8, err := decrypt.ParsePrivateKeys(read(t, "rsa-pkcs8.pem"))
 	require.NoError(t, err)
-	pkcs1, err := decrypt.ParsePrivateKey(read(t, "rsa-pkcs1.pem"))
+	require.Len(t, pkcs8, 1)
+	pkcs1, err := decrypt.ParsePrivateKeys(read(t, "rsa-pkcs1.pem"))
 	require.NoError(t, err)
-	require.True(t, pkcs8.Equal(pkcs1))
+	require.True(t, pkcs8[0].Equal(pkcs1[0]))
+	both, err := decrypt.ParsePrivateKeys(slices.Concat(read(t, "rsa-pkcs8.pem"), read(t, "rsa-pkcs1.pem")))
+	require.NoError(t, err)
+	require.Len(t, both, 2)
 
 	whole := read(t, "rsa-pkcs8.pem")
 	for _, tt := range []struct {
@@ -28,6 +33,7 @@ func TestParsePrivateKey(t *testing.T) {
 		{"empty", "not PEM", nil},
 		{"not PEM", "not PEM", []byte("MIIE")},
 		{"truncated", "not PEM", whole[:len(whole)/2]},
+		{"a bad second one", "1024 bits", slices.Concat(whole, read(t, "rsa-1024.pem"))},
 		{"too few bits", "1024 bits", read(t, "rsa-1024.pem")},
 		{"not RSA", "not an RSA key", read(t, "ec.pem")},
 		{"encrypted", "is encrypted", read(t, "rsa-encrypted.pem")},
@@ -36,7 +42,7 @@ func TestParsePrivateKey(t *testing.T) {
 		{"broken PKCS #1", "PKCS #1", []byte("-----BEGIN RSA PRIVATE KEY-----\nAAAA\n-----END RSA PRIVATE KEY-----\n")},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			key, err := decrypt.ParsePrivateKey(tt.pem)
+			key, err := decrypt.ParsePrivateKeys(tt.pem)
 			require.ErrorContains(t, err, tt.says)
 			require.Nil(t, key)
 		})
@@ -44,7 +50,7 @@ func TestParsePrivateKey(t *testing.T) {
 }
 
 func TestNewRefusesSmallKeys(t *testing.T) {
-	o, err := decrypt.New(decrypt.Options{PrivateKey: &rsa.PrivateKey{PublicKey: rsa.PublicKey{N: testKey(t).Primes[0]}}})
+	o, err := decrypt.New(decrypt.Options{PrivateKeys: []*rsa.PrivateKey{testKey(t), {PublicKey: rsa.PublicKey{N: testKey(t).Primes[0]}}}})
 	require.ErrorContains(t, err, "1024 bits")
 	require.Nil(t, o)
 }
@@ -96,7 +102,7 @@ func TestOpenWrappedInAnyOrder(t *testing.T) {
 
 func testKey(t testing.TB) *rsa.PrivateKey {
 	t.Helper()
-	key, err := decrypt.ParsePrivateKey(read(t, "rsa-pkcs8.pem"))
+	keys, err := decrypt.ParsePrivateKeys(read(t, "rsa-pkcs8.pem"))
 	require.NoError(t, err)
-	return key
+	return keys[0]
 }

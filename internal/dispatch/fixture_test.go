@@ -47,9 +47,17 @@ func newSealer(t testing.TB, key []byte) *dispatch.Sealer {
 	for id, secret := range secrets {
 		all[id] = [][]byte{secret}
 	}
-	s, err := dispatch.NewSealer(key, all)
+	s, err := dispatch.NewSealer(keysOf(key), all)
 	require.NoError(t, err)
 	return s
+}
+
+// keysOf is the one key, or none for nil.
+func keysOf(key []byte) [][]byte {
+	if key == nil {
+		return nil
+	}
+	return [][]byte{key}
 }
 
 // dispatcher is a Dispatcher with its metrics.

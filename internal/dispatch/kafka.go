@@ -26,7 +26,7 @@ type KafkaOptions struct {
 	Brokers        []string // host:port
 	ClientID       string
 	TLS            *tls.Config    // nil: plain TCP
-	SASL           sasl.Mechanism // nil: none
+	SASL           sasl.Mechanism // nil: none; see Kafka.SetSASL
 	Topics         []string       // every topic that will be written to
 	ProduceTimeout time.Duration  // the longest that one attempt at a record may take
 	Log            *slog.Logger
@@ -37,6 +37,7 @@ type KafkaOptions struct {
 // repeats what timed out without idempotence. Safe for concurrent use.
 type Kafka struct {
 	opts      KafkaOptions
+	signIn    signIn
 	client    *kafka.Client
 	transport *kafka.Transport
 
@@ -81,6 +82,7 @@ func NewKafka(opts KafkaOptions) *Kafka {
 		searches: newSearches(),
 	}
 	k.life, k.stop = context.WithCancel(context.Background())
+	k.signIn.current.Store(&opts.SASL)
 	k.client, k.transport = k.newClient(opts.Topics)
 	k.maxBatchBytes.Store(defaultMaxBatchBytes)
 	return k
@@ -90,7 +92,7 @@ func NewKafka(opts KafkaOptions) *Kafka {
 // all topics of a large cluster would be a lot to ask for, every time.
 func (k *Kafka) newClient(topics []string) (*kafka.Client, *kafka.Transport) {
 	transport := &kafka.Transport{
-		ClientID: k.opts.ClientID, TLS: k.opts.TLS, SASL: k.opts.SASL,
+		ClientID: k.opts.ClientID, TLS: k.opts.TLS, SASL: k.mechanism(),
 		Dial:           abrupt(k.opts.Dial),
 		DialTimeout:    dialTimeout,
 		IdleTimeout:    idleTimeout,

@@ -1,6 +1,7 @@
 package dispatch
 
 import (
+	"bytes"
 	"context"
 	"crypto/aes"
 	"crypto/cipher"
@@ -110,11 +111,11 @@ func suspectIdentity(webhookID, digest string) []event.Header {
 // the value of each header before it, in their order, and then the record's
 // value, each led by its length in 8 bytes, big endian.
 type Sealer struct {
-	aead cipher.AEAD // nil: the body stays as it came
-	key  []byte      // QUARANTINE_KEY; nil: none
-
-	mu   sync.RWMutex
-	macs map[string][][]byte // MAC keys of each webhook, the one to seal with first
+	mu      sync.RWMutex
+	keys    [][]byte            // QUARANTINE_KEY, the one to seal with first; none: bodies stay as they came
+	aeads   []cipher.AEAD       // of keys
+	secrets map[string][][]byte // of each webhook
+	macs    map[string][][]byte // MAC keys of each webhook, the one to seal with first
 }
 
 // macInfo separates a webhook's MAC key from every other use of the same
@@ -124,27 +125,18 @@ const macInfo = "awareid-gateway quarantine mac v1 "
 // keyBytes is the length of QUARANTINE_KEY.
 const keyBytes = 32
 
-// NewSealer takes the 32 bytes of QUARANTINE_KEY, or nil, and the secrets of
-// each webhook by its id, the current one first. A webhook's MAC key is derived
-// from the former where it is there, else from its first secret: 32 bytes of
-// HKDF-SHA-256 (RFC 5869) without salt, with the info "awareid-gateway
-// quarantine mac v1 " and the webhook's id. The keys that are derived from the
-// other secrets open too: a record outlives a rotation, and the day on which
-// QUARANTINE_KEY was set. Its error says that the key has another length, and
-// nothing of its bytes.
-func NewSealer(key []byte, secrets map[string][][]byte) (*Sealer, error) {
-	s := &Sealer{key: key, macs: make(map[string][][]byte, len(secrets))}
-	if key != nil {
-		if len(key) != keyBytes {
-			return nil, fmt.Errorf("quarantine key: has %d bytes, wants %d", len(key), keyBytes)
-		}
-		block, err := aes.NewCipher(key)
-		if err != nil {
-			return nil, fmt.Errorf("quarantine key: %w", err)
-		}
-		if s.aead, err = cipher.NewGCMWithRandomNonce(block); err != nil {
-			return nil, fmt.Errorf("quarantine key: %w", err)
-		}
+// NewSealer takes the keys of QUARANTINE_KEY, 32 bytes each and the current one
+// first, or none, and the secrets of each webhook by its id, the current one
+// first. A webhook's MAC key is derived from the former where there are any, else
+// from its first secret: 32 bytes of HKDF-SHA-256 (RFC 5869) without salt, with
+// the info "awareid-gateway quarantine mac v1 " and the webhook's id. Every key
+// opens, and so do those that are derived from every secret: a record outlives a
+// rotation, and the day on which QUARANTINE_KEY was set. Its error says that a key
+// has another length, and nothing of its bytes. No argument is retained.
+func NewSealer(keys [][]byte, secrets map[string][][]byte) (*Sealer, error) {
+	s := &Sealer{secrets: make(map[string][][]byte, len(secrets)), macs: make(map[string][][]byte, len(secrets))}
+	if err := s.SetKeys(keys); err != nil {
+		return nil, err
 	}
 	for id, all := range secrets {
 		if err := s.SetSecrets(id, all); err != nil {
@@ -154,29 +146,88 @@ func NewSealer(key []byte, secrets map[string][][]byte) (*Sealer, error) {
 	return s, nil
 }
 
-// SetSecrets puts other secrets of a webhook in place of those it had, in the
-// order of NewSealer. Where it fails, they stay.
-func (s *Sealer) SetSecrets(webhookID string, secrets [][]byte) error {
-	if s.key != nil {
-		secrets = slices.Insert(slices.Clone(secrets), 0, s.key)
-	}
-	macs := make([][]byte, len(secrets))
-	for i, secret := range secrets {
+// SetKeys puts other keys in place of those of before, which are overwritten; they
+// are as with NewSealer. Where it fails, those of before stay.
+func (s *Sealer) SetKeys(keys [][]byte) error {
+	aeads := make([]cipher.AEAD, len(keys))
+	for i, key := range keys {
 		var err error
-		if macs[i], err = hkdf.Key(sha256.New, secret, nil, macInfo+webhookID, sha256.Size); err != nil {
-			return fmt.Errorf("derive the quarantine MAC key: %w", err)
+		if aeads[i], err = newQuarantineCipher(key); err != nil {
+			return fmt.Errorf("quarantine key: %w", err)
 		}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.macs[webhookID] = macs
+	all := make(map[string][][]byte, len(s.secrets))
+	for id, secrets := range s.secrets {
+		var err error
+		if all[id], err = macKeys(id, keys, secrets); err != nil {
+			return err
+		}
+	}
+	overwrite(s.keys)
+	s.keys, s.aeads, s.macs = copies(keys), aeads, all
 	return nil
 }
 
-func (s *Sealer) keysOf(webhookID string) [][]byte {
+func newQuarantineCipher(key []byte) (cipher.AEAD, error) {
+	if len(key) != keyBytes {
+		return nil, fmt.Errorf("has %d bytes, wants %d", len(key), keyBytes)
+	}
+	block, err := aes.NewCipher(key)
+	if err != nil {
+		return nil, err
+	}
+	return cipher.NewGCMWithRandomNonce(block)
+}
+
+// SetSecrets puts other secrets of a webhook in place of those it had, which are
+// overwritten; they are as with NewSealer. Where it fails, they stay.
+func (s *Sealer) SetSecrets(webhookID string, secrets [][]byte) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	macs, err := macKeys(webhookID, s.keys, secrets)
+	if err != nil {
+		return err
+	}
+	overwrite(s.secrets[webhookID])
+	s.secrets[webhookID], s.macs[webhookID] = copies(secrets), macs
+	return nil
+}
+
+// macKeys are derived from each key, then from each secret.
+func macKeys(webhookID string, keys, secrets [][]byte) ([][]byte, error) {
+	var macs [][]byte
+	for _, from := range slices.Concat(keys, secrets) {
+		mac, err := hkdf.Key(sha256.New, from, nil, macInfo+webhookID, sha256.Size)
+		if err != nil {
+			return nil, fmt.Errorf("derive the quarantine MAC key: %w", err)
+		}
+		macs = append(macs, mac)
+	}
+	return macs, nil
+}
+
+func copies(keys [][]byte) [][]byte {
+	all := make([][]byte, len(keys))
+	for i, key := range keys {
+		all[i] = bytes.Clone(key)
+	}
+	return all
+}
+
+func overwrite(keys [][]byte) {
+	for _, key := range keys {
+		clear(key)
+	}
+}
+
+// in returns what is in force for a webhook: its MAC keys and the ciphers, each with
+// the one to seal with first.
+func (s *Sealer) in(webhookID string) (macs [][]byte, aeads []cipher.AEAD) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	return s.macs[webhookID]
+	return s.macs[webhookID], s.aeads
 }
 
 // sealedForm names the encryption of a sealed value: a nonce of 12 bytes, the
@@ -194,8 +245,8 @@ const (
 )
 
 func (s *Sealer) seal(suspect Suspect, digest string) (Record, error) {
-	keys := s.keysOf(suspect.WebhookID)
-	if len(keys) == 0 {
+	macs, aeads := s.in(suspect.WebhookID)
+	if len(macs) == 0 {
 		return Record{}, fmt.Errorf("no quarantine key for webhook %s", suspect.WebhookID)
 	}
 	value := suspect.Body
@@ -206,11 +257,11 @@ func (s *Sealer) seal(suspect Suspect, digest string) (Record, error) {
 	if suspect.Redacted != "" {
 		headers = append(headers, event.Header{Key: headerPrivacy, Value: []byte(suspect.Redacted)})
 	}
-	if s.aead != nil {
-		value = s.aead.Seal(nil, nil, suspect.Body, []byte(digest))
+	if len(aeads) > 0 {
+		value = aeads[0].Seal(nil, nil, suspect.Body, []byte(digest))
 		headers = append(headers, event.Header{Key: headerEncryption, Value: []byte(sealedForm)})
 	}
-	headers = append(headers, event.Header{Key: headerMAC, Value: sign(keys[0], headers, value)})
+	headers = append(headers, event.Header{Key: headerMAC, Value: sign(macs[0], headers, value)})
 	return Record{Key: digest, Value: value, Headers: headers}, nil
 }
 

@@ -238,7 +238,7 @@ func TestASuspectOfNoKnownWebhook(t *testing.T) {
 
 func TestAQuarantineKeyOfAWrongLength(t *testing.T) {
 	for _, n := range []int{0, 1, 15, 16, 24, 31, 33} {
-		_, err := dispatch.NewSealer(make([]byte, n), nil)
+		_, err := dispatch.NewSealer([][]byte{make([]byte, n)}, nil)
 		require.Error(t, err, n)
 	}
 }

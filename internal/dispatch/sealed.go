@@ -1,6 +1,7 @@
 package dispatch
 
 import (
+	"crypto/cipher"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
@@ -66,10 +67,11 @@ func headerOf(headers []event.Header, key string) string {
 // Open checks a record's MAC and returns what was sealed in it. The body can be
 // the record's own memory. Every failure is ErrForged.
 func (s *Sealer) Open(r Sealed) (Suspect, error) {
-	if !s.genuine(r) {
+	macs, aeads := s.in(r.Webhook())
+	if !genuine(r, macs) {
 		return Suspect{}, ErrForged
 	}
-	body, err := s.unseal(r)
+	body, err := unseal(r, aeads)
 	if err != nil {
 		return Suspect{}, ErrForged
 	}
@@ -84,12 +86,12 @@ func (s *Sealer) Open(r Sealed) (Suspect, error) {
 	}, nil
 }
 
-func (s *Sealer) genuine(r Sealed) bool {
+func genuine(r Sealed, macs [][]byte) bool {
 	last := len(r.Headers) - 1
 	if last < 0 || r.Headers[last].Key != headerMAC {
 		return false
 	}
-	for _, key := range s.keysOf(r.Webhook()) {
+	for _, key := range macs {
 		if hmac.Equal(sign(key, r.Headers[:last], r.Value), r.Headers[last].Value) {
 			return true
 		}
@@ -97,14 +99,18 @@ func (s *Sealer) genuine(r Sealed) bool {
 	return false
 }
 
-var errNoKey = errors.New("no key for an encrypted body")
+var errNoKey = errors.New("no key opens the body")
 
-func (s *Sealer) unseal(r Sealed) ([]byte, error) {
-	switch form := r.header(headerEncryption); {
-	case form == "":
+func unseal(r Sealed, aeads []cipher.AEAD) ([]byte, error) {
+	switch r.header(headerEncryption) {
+	case "":
 		return r.Value, nil
-	case form != sealedForm || s.aead == nil:
-		return nil, errNoKey
+	case sealedForm:
+		for _, aead := range aeads {
+			if body, err := aead.Open(nil, nil, r.Value, []byte(r.Digest())); err == nil {
+				return body, nil
+			}
+		}
 	}
-	return s.aead.Open(nil, nil, r.Value, []byte(r.Digest()))
+	return nil, errNoKey
 }

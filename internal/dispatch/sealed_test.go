@@ -29,7 +29,7 @@ func sealer(t testing.TB, key []byte, secrets ...string) *dispatch.Sealer {
 	for _, secret := range secrets {
 		all[webhook] = append(all[webhook], []byte(secret))
 	}
-	s, err := dispatch.NewSealer(key, all)
+	s, err := dispatch.NewSealer(keysOf(key), all)
 	require.NoError(t, err)
 	return s
 }
@@ -173,4 +173,36 @@ func TestSecretsOfASealerAtWorkAreReplaced(t *testing.T) {
 	require.NoError(t, s.SetSecrets(webhook, [][]byte{[]byte("b")}))
 	_, err = s.Open(before)
 	require.ErrorIs(t, err, dispatch.ErrForged)
+}
+
+// TestRotationOfTheQuarantineKey: the new key seals at once, and both open while
+// both are listed.
+func TestRotationOfTheQuarantineKey(t *testing.T) {
+	next := bytes.Repeat([]byte{8}, 32)
+	given := [][]byte{bytes.Clone(next), bytes.Clone(quarantineKey)}
+	s := sealer(t, quarantineKey, "a")
+	before := sealWith(t, s)
+	require.NoError(t, s.SetKeys(given))
+	given[0][0], given[1][0] = 0, 0 // they are the caller's
+	after := sealWith(t, s)
+	require.NoError(t, s.SetSecrets(webhook, [][]byte{[]byte("b")}))
+	for name, r := range map[string]dispatch.Sealed{"before": before, "after": after} {
+		_, err := s.Open(r)
+		require.NoError(t, err, name)
+	}
+	_, err := sealer(t, next).Open(after)
+	require.ErrorIs(t, err, dispatch.ErrForged, "of a webhook that is not there")
+	_, err = sealer(t, next, "b").Open(after)
+	require.NoError(t, err)
+	_, err = sealer(t, quarantineKey, "b").Open(after)
+	require.ErrorIs(t, err, dispatch.ErrForged)
+
+	require.Error(t, s.SetKeys([][]byte{next, next[:31]}))
+	_, err = s.Open(before)
+	require.NoError(t, err, "those of before stay")
+	require.NoError(t, s.SetKeys([][]byte{next}))
+	_, err = s.Open(before)
+	require.ErrorIs(t, err, dispatch.ErrForged)
+	_, err = s.Open(after)
+	require.NoError(t, err)
 }

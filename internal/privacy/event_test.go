@@ -119,3 +119,18 @@ func TestEventRefusesWhatIsNoJSON(t *testing.T) {
 	require.Zero(t, e)
 	require.Empty(t, done)
 }
+
+func TestAnotherKeyHashesWhatComesFromNowOn(t *testing.T) {
+	r := rules(t, "", "$.a")
+	hash := func() string {
+		hashed, err := r.Hash([]byte(`"jane"`))
+		require.NoError(t, err)
+		return hashed
+	}
+	first := hash()
+	require.Equal(t, first, hash())
+	require.Error(t, r.SetKey([]byte("short")))
+	require.Equal(t, first, hash(), "a bad key changes nothing")
+	require.NoError(t, r.SetKey([]byte("another key, which has 32 bytes.")))
+	require.NotEqual(t, first, hash())
+}

@@ -36,6 +36,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 
 	"github.com/go-json-experiment/json/jsontext"
 
@@ -64,6 +65,7 @@ type rule struct {
 type Rules struct {
 	rules     []rule
 	operation operation
+	key       atomic.Pointer[[]byte] // of the HMAC; nil: none
 	redactors sync.Pool
 }
 
@@ -94,21 +96,21 @@ func New(drops, hashes []string, key []byte) (*Rules, error) {
 	if key == nil && (len(hashes) > 0 || r.operation.drops) {
 		return nil, ErrNoKey
 	}
-	var derived []byte
-	if key != nil {
-		var err error
-		if derived, err = deriveKey(key); err != nil {
-			return nil, err
-		}
+	r.redactors.New = func() any { return &redactor{rules: r.rules, done: make([]bool, len(r.rules))} }
+	if key == nil {
+		return r, nil
 	}
-	r.redactors.New = func() any {
-		one := &redactor{rules: r.rules, done: make([]bool, len(r.rules))}
-		if derived != nil {
-			one.hasher = newHasher(derived)
-		}
-		return one
+	return r, r.SetKey(key)
+}
+
+// SetKey puts another key in the place of New's, for the events that come from now
+// on: hashes of before and after it do not compare. It retains nothing of it.
+func (r *Rules) SetKey(key []byte) error {
+	derived, err := deriveKey(key)
+	if err == nil {
+		r.key.Store(&derived)
 	}
-	return r, nil
+	return err
 }
 
 func (r *Rules) add(p path, a action) {
@@ -226,7 +228,14 @@ func (r *Rules) Of(names ...string) Treatment {
 	return t
 }
 
-func (r *Rules) take() *redactor { return r.redactors.Get().(*redactor) }
+// take returns a redactor that hashes with the key in force.
+func (r *Rules) take() *redactor {
+	one := r.redactors.Get().(*redactor)
+	if key := r.key.Load(); key != one.key {
+		one.key, one.hasher = key, newHasher(*key)
+	}
+	return one
+}
 
 // put forgets the payload before the redactor goes back to the pool.
 func (r *Rules) put(one *redactor) {

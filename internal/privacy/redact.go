@@ -18,6 +18,7 @@ var errNotJSON = errors.New("not valid JSON")
 // to the one that is read, it keeps which paths may end below them.
 type redactor struct {
 	rules  []rule
+	key    *[]byte // of the hasher
 	hasher *hasher // nil: there is no key
 	again  bool    // what has the form of a hash is one
 

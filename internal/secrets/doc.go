@@ -22,6 +22,11 @@
 // for as long as the notice is kept; after that, or if Redis loses it, only from
 // its configuration.
 //
+// The watcher reads every other file of a secret again too ([File]), and the
+// files of TLS. What it reads is overwritten after use; a value that became a
+// string, as those of the start and of headers do, cannot be, and is in memory
+// until the garbage collector has reused its place.
+//
 // Limits. A replica that cannot reach Redis sees neither mark nor notice, and
 // refuses what is signed with the new secret until it can. A rotation is carried
 // by Redis, by a file, or by both: without Redis there is one replica, and its

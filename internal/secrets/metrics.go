@@ -25,7 +25,7 @@ func newWatcherMetrics(reg prometheus.Registerer) *watcherMetrics {
 			Name: "gateway_secret_rotating", Help: "1 while a rotation of the webhook's secret is under way.",
 		}, []string{"webhook"}),
 		bad: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "gateway_secrets_unread", Help: "1 while a source of secrets cannot be read: file, redis, or the notice of a rotation in it.",
+			Name: "gateway_secrets_unread", Help: "1 while a source of secrets cannot be used: a webhook's file, redis, the notice of a rotation in it; or the file of the variable that source names.",
 		}, []string{"webhook", "source"}),
 		wasBad: map[[2]string]bool{},
 	}

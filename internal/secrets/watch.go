@@ -38,6 +38,7 @@ type Target interface {
 type Options struct {
 	Webhooks []config.Webhook // with the secrets that Target has at the start
 	Form     string           // SECRET_FORM, for files that are read again
+	Files    []File           // further files, of no webhook's secrets
 	Reader   Reader           // nil: files alone
 	Target   Target
 	Log      *slog.Logger
@@ -50,6 +51,7 @@ type Watcher struct {
 	opts     Options
 	ids      []string
 	webhooks []*watched
+	files    []*watchedFile
 	away     bool // Redis did not answer last time
 	metrics  *watcherMetrics
 }
@@ -73,6 +75,9 @@ func NewWatcher(o Options) *Watcher {
 		w.ids = append(w.ids, hook.ID)
 		w.webhooks = append(w.webhooks, &watched{Webhook: hook, inForce: hook.Secrets})
 	}
+	for _, f := range o.Files {
+		w.files = append(w.files, &watchedFile{File: f})
+	}
 	return w
 }
 
@@ -94,6 +99,7 @@ func (w *Watcher) Run(ctx context.Context) {
 // before the gateway takes callbacks: with the configuration of before it may not
 // know the current secret yet. It is not for concurrent use, nor beside Run.
 func (w *Watcher) Look(ctx context.Context) time.Duration {
+	w.readFiles()
 	states := w.readStates(ctx)
 	next := lookEvery
 	for i, h := range w.webhooks {

@@ -2,15 +2,10 @@ package server
 
 import (
 	"context"
-	"crypto/sha256"
-	"crypto/subtle"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
-	"net/netip"
-	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -19,6 +14,7 @@ import (
 	"github.com/gofiber/fiber/v2/middleware/adaptor"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"github.com/valyala/fasthttp"
 )
 
 // Check is one dependency that readiness asks for.
@@ -30,11 +26,12 @@ type Check struct {
 
 // AdminOptions of an Admin.
 type AdminOptions struct {
-	Token    string   // "": none is asked for, for a loopback address only
+	Token    string   // several: one a line; "": none is asked for, for a loopback address only
 	Hosts    []string // Host header values beside loopback names and addresses
 	Checks   []Check
 	Gatherer prometheus.Gatherer
 	API      map[string]http.Handler // by path, such as /api/backfill, which they see in full
+	TLS      *TLS                    // nil: plain HTTP; the probes are always plain
 	Log      *slog.Logger
 }
 
@@ -43,6 +40,8 @@ type Admin struct {
 	opts     AdminOptions
 	main     door
 	probes   door
+	tokens   atomic.Pointer[tokens]
+	guesses  *rates // wrong tokens, by address
 	stopping atomic.Bool
 
 	mu     sync.Mutex
@@ -55,8 +54,10 @@ const askTimeout = 2 * time.Second
 // NewAdmin returns a listener that does not listen yet.
 func NewAdmin(opts AdminOptions) *Admin {
 	a := &Admin{opts: opts, main: door{app: newAdminApp()}, probes: door{app: newAdminApp()}, ailing: map[string]bool{}}
+	a.tokens.Store(newTokens(opts.Token))
+	a.guesses, _ = newRates(maxGuesses) // it fails for no size of its own
 	a.routeProbes(a.probes.app)
-	a.main.app.Use(a.checkHost, a.checkToken)
+	a.main.app.Use(refuseOptions, a.checkHost, a.checkToken)
 	a.routeProbes(a.main.app)
 	a.main.app.Get("/metrics", adaptor.HTTPHandler(promhttp.HandlerFor(opts.Gatherer, promhttp.HandlerOpts{})))
 	a.routeAPI(opts.API)
@@ -65,17 +66,20 @@ func NewAdmin(opts AdminOptions) *Admin {
 
 func newAdminApp() *fiber.App {
 	app := fiber.New(fiber.Config{
-		DisableStartupMessage: true,
-		ReadTimeout:           10 * time.Second,
-		WriteTimeout:          10 * time.Second,
-		IdleTimeout:           time.Minute,
-		BodyLimit:             64 << 10,
-		Network:               fiber.NetworkTCP,
-		ErrorHandler: func(c *fiber.Ctx, err error) error {
-			asProblem(err).write(c.Context())
-			return nil
-		},
+		DisableStartupMessage:        true,
+		DisablePreParseMultipartForm: true,
+		ReadTimeout:                  10 * time.Second,
+		WriteTimeout:                 10 * time.Second,
+		IdleTimeout:                  time.Minute,
+		BodyLimit:                    64 << 10,
+		Network:                      fiber.NetworkTCP,
+		ErrorHandler:                 refuseAdmin,
 	})
+	serve := app.Server().Handler
+	app.Server().Handler = func(ctx *fasthttp.RequestCtx) {
+		serve(ctx)
+		secureHeaders(&ctx.Response.Header)
+	}
 	app.Server().CloseOnShutdown = true
 	app.Server().Logger = discardLogger{}
 	return app
@@ -128,50 +132,13 @@ func (a *Admin) note(name string, err error) {
 // Stopping makes readiness fail, so that a load balancer turns elsewhere.
 func (a *Admin) Stopping() { a.stopping.Store(true) }
 
-var (
-	errHost  = &problem{status: 403, title: "Forbidden", cause: "host", detail: "the Host header names no host of the admin listener; see ADMIN_HOSTS"}
-	errToken = &problem{status: 401, title: "Unauthorized", cause: "token", detail: "wants Authorization: Bearer with the ADMIN_TOKEN"}
-)
-
-// checkHost keeps a web page that had its name rebound to our address from
-// reading the admin listener through a browser. The page can add headers of its
-// own, so X-Forwarded-Host, which Fiber's Hostname prefers, must not count.
-func (a *Admin) checkHost(c *fiber.Ctx) error {
-	host := string(c.Request().Header.Host())
-	if name, _, err := net.SplitHostPort(host); err == nil {
-		host = name
-	}
-	host = strings.Trim(host, "[]")
-	isHost := func(name string) bool { return strings.EqualFold(name, host) }
-	if isHost("localhost") || slices.ContainsFunc(a.opts.Hosts, isHost) {
-		return c.Next()
-	}
-	if _, err := netip.ParseAddr(host); err == nil {
-		return c.Next() // a name can be rebound, an address cannot
-	}
-	return errHost
-}
-
-func (a *Admin) checkToken(c *fiber.Ctx) error {
-	if a.opts.Token == "" {
-		return c.Next()
-	}
-	given, bearer := strings.CutPrefix(c.Get(fiber.HeaderAuthorization), "Bearer ")
-	got, want := sha256.Sum256([]byte(given)), sha256.Sum256([]byte(a.opts.Token))
-	if !bearer || subtle.ConstantTimeCompare(got[:], want[:]) != 1 {
-		c.Set(fiber.HeaderWWWAuthenticate, "Bearer")
-		return errToken
-	}
-	return c.Next()
-}
-
 // Serve answers everything on a listener, which it closes, until Shutdown; after
 // that it returns at once.
-func (a *Admin) Serve(l net.Listener) error { return a.main.serve(l) }
+func (a *Admin) Serve(l net.Listener) error { return a.main.serve(adminListener(l, a.opts.TLS)) }
 
 // ServeProbes answers the two probes alone, without a token, for a kubelet. It
 // ends as Serve does.
-func (a *Admin) ServeProbes(l net.Listener) error { return a.probes.serve(l) }
+func (a *Admin) ServeProbes(l net.Listener) error { return a.probes.serve(adminListener(l, nil)) }
 
 // Shutdown ends both, when the context ends at the latest.
 func (a *Admin) Shutdown(ctx context.Context) error {

@@ -12,7 +12,7 @@ import (
 func (a *Admin) routeAPI(handlers map[string]http.Handler) {
 	for path, handler := range handlers {
 		serve := adaptor.HTTPHandler(handler)
-		a.main.app.All(path, serve)
-		a.main.app.All(strings.TrimSuffix(path, "/")+"/*", serve)
+		a.main.app.All(path, a.checkOrigin, serve)
+		a.main.app.All(strings.TrimSuffix(path, "/")+"/*", a.checkOrigin, serve)
 	}
 }

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
@@ -21,9 +22,11 @@ import (
 // connection parts, and is left without one only where it has sent no request
 // for a while, its patience.
 type conn struct {
-	net.Conn
+	net.Conn  // with TLS inside, where there is TLS
 	once      sync.Once
 	closed    func()
+	failed    func(how string) // told of a handshake that failed
+	secured   bool             // the handshake is done; for Read alone
 	lingering atomic.Bool
 
 	mu       sync.Mutex
@@ -94,6 +97,13 @@ func (c *conn) SetReadDeadline(t time.Time) error {
 	return c.Conn.SetReadDeadline(c.readDeadline())
 }
 
+// fasthttpDeadline is that of the request that is read or waited for.
+func (c *conn) fasthttpDeadline() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.deadline
+}
+
 func (c *conn) readDeadline() time.Time {
 	last := c.since.Add(c.patience)
 	if c.parting && c.waiting && (c.deadline.IsZero() || last.Before(c.deadline)) {
@@ -105,8 +115,12 @@ func (c *conn) readDeadline() time.Time {
 // lastLook is for what has arrived, but was not seen when the time was up.
 const lastLook = time.Millisecond
 
-// Read reads. It is io.EOF where the connection parts and no request has come.
+// Read reads. It is io.EOF where the connection parts and no request has come, and
+// where a handshake failed: there is no answer to give then.
 func (c *conn) Read(p []byte) (int, error) {
+	if c.secure() != nil {
+		return 0, io.EOF
+	}
 	n, err := c.Conn.Read(p)
 	if n > 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
 		return n, err
@@ -133,21 +147,30 @@ const (
 	lingerTime  = 2 * time.Second
 )
 
-// Close closes the connection; it may be called repeatedly.
-func (c *conn) Close() error {
+// Close closes the connection; it may be called repeatedly. It counts for as long
+// as its close takes: TLS has a last word to send, and a peer may not read it.
+func (c *conn) Close() (err error) {
 	c.once.Do(func() {
 		if c.lingering.Load() {
 			c.drain()
 		}
+		err = c.Conn.Close()
 		c.closed()
 	})
-	return c.Conn.Close()
+	return err
 }
 
+// drain ends our half, of TLS and of what carries it, and drops what the peer
+// still sends.
 func (c *conn) drain() {
-	half, ok := c.Conn.(interface{ CloseWrite() error })
-	if !ok || half.CloseWrite() != nil || c.Conn.SetReadDeadline(time.Now().Add(lingerTime)) != nil {
+	carrier := c.Conn
+	if t, ok := carrier.(*tls.Conn); ok {
+		_ = t.CloseWrite() // there is nothing to end where the handshake failed
+		carrier = t.NetConn()
+	}
+	half, ok := carrier.(interface{ CloseWrite() error })
+	if !ok || half.CloseWrite() != nil || carrier.SetReadDeadline(time.Now().Add(lingerTime)) != nil {
 		return
 	}
-	io.CopyN(io.Discard, c.Conn, lingerBytes)
+	io.CopyN(io.Discard, carrier, lingerBytes)
 }

@@ -18,7 +18,7 @@ import (
 func TestWhatProvesAnEventAuthentic(t *testing.T) {
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	require.NoError(t, err)
-	opener, err := decrypt.New(decrypt.Options{Secrets: []string{secret, nextSecret}, PrivateKey: key})
+	opener, err := decrypt.New(decrypt.Options{Secrets: []string{secret, nextSecret}, PrivateKeys: []*rsa.PrivateKey{key}})
 	require.NoError(t, err)
 	b := newBackend(t)
 

@@ -3,6 +3,7 @@ package server_test
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/base64"
 	"fmt"
 	"log/slog"
@@ -53,6 +54,7 @@ var now = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 type backend struct {
 	redis *miniredis.Miniredis
 	kafka *kfake.Cluster
+	tls   bool // whose gateways have TLS
 }
 
 func newBackend(t *testing.T) *backend {
@@ -60,6 +62,17 @@ func newBackend(t *testing.T) *backend {
 	require.NoError(t, err)
 	t.Cleanup(cluster.Close)
 	return &backend{redis: miniredis.RunT(t), kafka: cluster}
+}
+
+// overBoth runs a test over plain HTTP and over TLS.
+func overBoth(t *testing.T, test func(t *testing.T, b *backend)) {
+	for name, tls := range map[string]bool{"plain": false, "TLS": true} {
+		t.Run(name, func(t *testing.T) {
+			b := newBackend(t)
+			b.tls = tls
+			test(t, b)
+		})
+	}
 }
 
 // setUp is what a test may change about a gateway before it starts.
@@ -75,6 +88,7 @@ type gateway struct {
 	*backend
 	*server.Server
 	address  string
+	client   *tls.Config // nil: plain
 	scheme   simulator.Scheme
 	registry *prometheus.Registry
 	log      *logBuffer
@@ -95,7 +109,12 @@ func (b *backend) serve(t *testing.T, changes ...func(*setUp)) *gateway {
 	require.NoError(t, err)
 	t.Cleanup(func() { claims.Close() })
 	s.Dispatcher = b.dispatcher(t, s, claims)
-	return b.start(t, s, &gateway{backend: b, scheme: scheme(), registry: registry, log: log, store: claims, served: make(chan error, 1)})
+	var client *tls.Config
+	if b.tls {
+		p := newPair(t, "gateway")
+		s.TLS, client = p.serve(t, nil), p.client()
+	}
+	return b.start(t, s, &gateway{backend: b, client: client, scheme: scheme(), registry: registry, log: log, store: claims, served: make(chan error, 1)})
 }
 
 func scheme() simulator.Scheme {

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"crypto/rsa"
 	"fmt"
 	"time"
 
@@ -62,6 +63,38 @@ func (s *Server) SetSecrets(webhookID string, secrets []verify.Secret) error {
 	}
 	h.keys.Store(next)
 	h.waiting.wake()
+	return nil
+}
+
+// SetAuthHeaderValue puts other values of a webhook's auth header in force, one a
+// line, for requests that are still to be judged. Error and concurrency are as with
+// SetSecrets, beside which it must not be called either.
+func (s *Server) SetAuthHeaderValue(webhookID, value string) error {
+	h := s.hookOf(webhookID)
+	if h == nil {
+		return fmt.Errorf("webhook %s: not served here", webhookID)
+	}
+	k := h.keys.Load()
+	verifier, err := k.verifier.WithAuthHeader(value)
+	if err != nil {
+		return fmt.Errorf("webhook %s: %w", webhookID, err)
+	}
+	h.keys.Store(newKeys(k.secrets, verifier, k.opener))
+	h.waiting.wake()
+	return nil
+}
+
+// SetPrivateKeys has every webhook open wrapped keys with other private keys. Error
+// and concurrency are as with SetAuthHeaderValue.
+func (s *Server) SetPrivateKeys(private []*rsa.PrivateKey) error {
+	for _, h := range s.hooks {
+		k := h.keys.Load()
+		opener, err := k.opener.WithPrivateKeys(private)
+		if err != nil {
+			return fmt.Errorf("webhook %s: %w", h.ID, err)
+		}
+		h.keys.Store(newKeys(k.secrets, k.verifier, opener))
+	}
 	return nil
 }
 

@@ -27,6 +27,12 @@ func newRates(perSecond int) (*rates, error) {
 	return &rates{perSecond: perSecond, buckets: buckets}, err
 }
 
+// spent says whether allow would be false.
+func (r *rates) spent(from netip.Prefix, now time.Time) bool {
+	bucket, ok := r.buckets.Peek(from)
+	return ok && bucket.TokensAt(now) < 1
+}
+
 func (r *rates) allow(from netip.Prefix, now time.Time) bool {
 	if r == nil {
 		return true

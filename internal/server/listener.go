@@ -17,10 +17,12 @@ import (
 // those who are connected.
 type cappedListener struct {
 	net.Listener
+	tls       *TLS // nil: plain
 	addresses addresses
 	total     int
 	perSite   int
 	refused   func(cause string)
+	failed    func(how string) // a handshake
 	proxySeen func()
 
 	mu       sync.Mutex
@@ -93,7 +95,7 @@ func (l *cappedListener) admit(accepted net.Conn) (net.Conn, string) {
 	case limited && l.sites[from] >= l.perSite:
 		return nil, "connections_per_address"
 	}
-	c := &conn{Conn: accepted, parting: l.parting, patience: l.patience}
+	c := &conn{Conn: l.tls.server(accepted), failed: l.failed, parting: l.parting, patience: l.patience}
 	c.closed = func() { l.leave(c, from) }
 	l.open[c] = struct{}{}
 	l.sites[from]++

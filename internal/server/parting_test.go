@@ -25,54 +25,60 @@ func (g *gateway) stopping(t *testing.T) (stopped chan error) {
 // TestShutdownAnswersWhatIsOnItsWay: a request that crosses the stop, on a
 // connection that waits for it, is answered like any other.
 func TestShutdownAnswersWhatIsOnItsWay(t *testing.T) {
-	for name, before := range map[string]int{"a kept connection": 1, "a new connection": 0} {
-		t.Run(name, func(t *testing.T) {
-			g := newBackend(t).serve(t)
-			c := g.dial(t)
-			for range before {
-				require.Equal(t, 404, c.ping(t))
-			}
-			g.eventually(t, "gateway_connections", 1)
-			stopped := g.stopping(t)
-			a := c.send(g.valid(t)).answer(t)
-			require.Equal(t, 200, a.status)
-			c.hungUp(t, a)
-			require.NoError(t, c.Close())
-			require.NoError(t, <-stopped)
-			require.Zero(t, g.metric("gateway_connections"))
-		})
-	}
+	overBoth(t, func(t *testing.T, b *backend) {
+		for name, before := range map[string]int{"a kept connection": 1, "a new connection": 0} {
+			t.Run(name, func(t *testing.T) {
+				g := b.serve(t)
+				c := g.dial(t)
+				for range before {
+					require.Equal(t, 404, c.ping(t))
+				}
+				g.eventually(t, "gateway_connections", 1)
+				stopped := g.stopping(t)
+				a := c.send(g.valid(t)).answer(t)
+				require.Equal(t, 200, a.status)
+				c.hungUp(t, a)
+				require.NoError(t, c.Close())
+				require.NoError(t, <-stopped)
+				require.Zero(t, g.metric("gateway_connections"))
+			})
+		}
+	})
 }
 
 // TestShutdownInAHurry: who sends nothing does not hold up a stop.
 func TestShutdownInAHurry(t *testing.T) {
-	g := newBackend(t).serve(t)
-	kept, fresh := g.dial(t), g.dial(t)
-	require.Equal(t, 404, kept.ping(t))
-	g.eventually(t, "gateway_connections", 2)
-	require.NoError(t, within(500*time.Millisecond, g.Shutdown))
-	kept.ended(t)
-	fresh.ended(t)
+	overBoth(t, func(t *testing.T, b *backend) {
+		g := b.serve(t)
+		kept, fresh := g.dial(t), g.dial(t)
+		require.Equal(t, 404, kept.ping(t))
+		g.eventually(t, "gateway_connections", 2)
+		require.NoError(t, within(500*time.Millisecond, g.Shutdown))
+		kept.ended(t)
+		fresh.ended(t)
+	})
 }
 
 // TestShutdownReadsOnAfterItsLastAnswer: a sender that had sent more reads its
 // answer, which says that the rest was not taken, and no reset.
 func TestShutdownReadsOnAfterItsLastAnswer(t *testing.T) {
-	g, c, id, release := held(t)
-	for range 100 { // more than is read ahead
-		c.send(g.valid(t))
-	}
-	stopped := g.stopping(t)
-	release()
-	a := c.answer(t)
-	requireStatus(t, a, 200, "accepted", id)
-	require.Equal(t, "close", a.header.Get("Connection"))
-	rest, err := io.ReadAll(c.r)
-	require.NoError(t, err, "an end, not a reset")
-	require.Empty(t, string(rest))
-	require.NoError(t, c.Close())
-	require.NoError(t, <-stopped)
-	require.EqualValues(t, 1, g.stored(t))
+	overBoth(t, func(t *testing.T, b *backend) {
+		g, c, id, release := held(t, b)
+		for range 100 { // more than is read ahead
+			c.send(g.valid(t))
+		}
+		stopped := g.stopping(t)
+		release()
+		a := c.answer(t)
+		requireStatus(t, a, 200, "accepted", id)
+		require.Equal(t, "close", a.header.Get("Connection"))
+		rest, err := io.ReadAll(c.r)
+		require.NoError(t, err, "an end, not a reset")
+		require.Empty(t, string(rest))
+		require.NoError(t, c.Close())
+		require.NoError(t, <-stopped)
+		require.EqualValues(t, 1, g.stored(t))
+	})
 }
 
 // TestShutdownAcceptsWhoIsConnected: who got a connection from the system before

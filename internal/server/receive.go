@@ -49,9 +49,12 @@ func (s *Server) judge(header *fasthttp.RequestHeader) (framing, *problem) {
 // cleaning is not ours.
 func (s *Server) hookAt(target []byte) *hook {
 	path, _, _ := strings.Cut(string(target), "?")
-	if rest, absolute := strings.CutPrefix(path, "http://"); absolute { // RFC 9112, section 3.2.2
-		_, path, _ = strings.Cut(rest, "/")
-		path = "/" + path
+	for _, scheme := range []string{"http://", "https://"} { // RFC 9112, section 3.2.2
+		if rest, absolute := strings.CutPrefix(path, scheme); absolute {
+			_, path, _ = strings.Cut(rest, "/")
+			path = "/" + path
+			break
+		}
 	}
 	name, ours := strings.CutPrefix(path, Path)
 	if !ours {

@@ -50,7 +50,7 @@ type Webhook struct {
 	verify.Form
 	SignatureHeader string // "auto": any
 	AuthHeaderKey   string
-	AuthHeaderValue string
+	AuthHeaderValue string // several: one a line; see Server.SetAuthHeaderValue
 	Covers          Covers
 	Opener          *decrypt.Opener
 }
@@ -75,6 +75,7 @@ type Limits struct {
 type Options struct {
 	Webhooks   []Webhook
 	Limits     Limits
+	TLS        *TLS // nil: plain HTTP
 	Dispatcher *dispatch.Dispatcher
 	Log        *slog.Logger
 	Metrics    prometheus.Registerer
@@ -121,6 +122,7 @@ func New(opts Options) (*Server, error) {
 	s.listener = newCappedListener(l, s.addresses)
 	s.listener.refused = func(cause string) { s.metrics.refusals.WithLabelValues(cause).Inc() }
 	s.listener.proxySeen = s.warnOfProxy
+	s.listener.tls, s.listener.failed = opts.TLS, s.failHandshake
 	s.metrics = newMetrics(opts.Metrics,
 		func() float64 { return float64(s.listener.connections()) },
 		func() float64 { return float64(s.bodies.used.Load()) },
@@ -219,6 +221,12 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		return fmt.Errorf("stop the public listener: %w", err)
 	}
 	return nil
+}
+
+// failHandshake counts a connection that never came to a request.
+func (s *Server) failHandshake(how string) {
+	s.metrics.refusals.WithLabelValues("tls").Inc()
+	s.opts.Log.Debug("a TLS handshake failed", "how", how)
 }
 
 func (s *Server) warnOfProxy() {

@@ -17,8 +17,7 @@ import (
 )
 
 // held is a gateway with one request that waits for Kafka until release.
-func held(t *testing.T) (g *gateway, c *conn, id string, release func()) {
-	b := newBackend(t)
+func held(t *testing.T, b *backend) (g *gateway, c *conn, id string, release func()) {
 	g = b.serve(t)
 	gate, arrived := make(chan struct{}), make(chan struct{})
 	arrive := sync.OnceFunc(func() { close(arrived) }) // it is sent again while it is held
@@ -34,41 +33,45 @@ func held(t *testing.T) (g *gateway, c *conn, id string, release func()) {
 }
 
 func TestShutdownFinishesWhatIsInFlight(t *testing.T) {
-	g, busy, id, release := held(t)
-	idle := g.dial(t)
-	require.Equal(t, 404, idle.ping(t))
+	overBoth(t, func(t *testing.T, b *backend) {
+		g, busy, id, release := held(t, b)
+		idle := g.dial(t)
+		require.Equal(t, 404, idle.ping(t))
 
-	stopped := make(chan error, 1)
-	go func() { stopped <- within(10*time.Second, g.Shutdown) }()
-	idle.ended(t)
-	_, err := net.Dial("tcp", g.address)
-	require.Error(t, err, "nobody new gets in")
-	select {
-	case err := <-stopped:
-		require.Fail(t, "stopped with a request in flight", err)
-	default:
-	}
+		stopped := make(chan error, 1)
+		go func() { stopped <- within(10*time.Second, g.Shutdown) }()
+		idle.ended(t)
+		_, err := net.Dial("tcp", g.address)
+		require.Error(t, err, "nobody new gets in")
+		select {
+		case err := <-stopped:
+			require.Fail(t, "stopped with a request in flight", err)
+		default:
+		}
 
-	release()
-	a := busy.answer(t)
-	requireStatus(t, a, 200, "accepted", id)
-	busy.hungUp(t, a)
-	require.NoError(t, busy.Close())
-	require.NoError(t, <-stopped)
-	require.NoError(t, <-g.served)
-	require.Zero(t, g.metric("gateway_connections"), "each counted off once")
+		release()
+		a := busy.answer(t)
+		requireStatus(t, a, 200, "accepted", id)
+		busy.hungUp(t, a)
+		require.NoError(t, busy.Close())
+		require.NoError(t, <-stopped)
+		require.NoError(t, <-g.served)
+		require.Zero(t, g.metric("gateway_connections"), "each counted off once")
+	})
 }
 
 func TestShutdownEndsWithItsContext(t *testing.T) {
-	g, busy, id, release := held(t)
-	ctx, cancel := context.WithCancel(t.Context())
-	stopped := make(chan error, 1)
-	go func() { stopped <- g.Shutdown(ctx) }()
-	require.NoError(t, <-g.served)
-	cancel()
-	require.ErrorIs(t, <-stopped, context.Canceled)
-	release()
-	requireStatus(t, busy.answer(t), 200, "accepted", id)
+	overBoth(t, func(t *testing.T, b *backend) {
+		g, busy, id, release := held(t, b)
+		ctx, cancel := context.WithCancel(t.Context())
+		stopped := make(chan error, 1)
+		go func() { stopped <- g.Shutdown(ctx) }()
+		require.NoError(t, <-g.served)
+		cancel()
+		require.ErrorIs(t, <-stopped, context.Canceled)
+		release()
+		requireStatus(t, busy.answer(t), 200, "accepted", id)
+	})
 }
 
 // TestServeAfterShutdown: a stop may overtake the start.

@@ -2,6 +2,7 @@ package server_test
 
 import (
 	"bufio"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -27,7 +28,15 @@ type conn struct {
 	r *bufio.Reader
 }
 
-func (g *gateway) dial(t *testing.T) *conn { return dialFrom(t, g.address, nil) }
+func (g *gateway) dial(t *testing.T) *conn {
+	c := dialFrom(t, g.address, nil)
+	if g.client == nil {
+		return c
+	}
+	over := tls.Client(c.Conn, g.client)
+	require.NoError(t, over.HandshakeContext(t.Context()))
+	return &conn{Conn: over, r: bufio.NewReader(over)}
+}
 
 func dialFrom(t *testing.T, address string, local net.Addr) *conn {
 	c, err := (&net.Dialer{LocalAddr: local}).DialContext(t.Context(), "tcp", address)

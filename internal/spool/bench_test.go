@@ -66,7 +66,7 @@ var benchBody = make([]byte, 1<<10)
 
 func openBench(b *testing.B, key []byte) *spool.Log {
 	b.Helper()
-	l, err := spool.Open(b.TempDir(), spool.Options{MaxBytes: 1 << 34, Key: key})
+	l, err := spool.Open(b.TempDir(), spool.Options{MaxBytes: 1 << 34, Keys: keysOf(key)})
 	require.NoError(b, err)
 	b.Cleanup(func() { require.NoError(b, l.Close()) })
 	b.SetBytes(int64(len(benchBody)))

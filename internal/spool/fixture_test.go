@@ -22,8 +22,16 @@ func options() spool.Options {
 
 func sealedOptions(key []byte) spool.Options {
 	opts := options()
-	opts.Key = key
+	opts.Keys = keysOf(key)
 	return opts
+}
+
+// keysOf is the one key, or none for nil.
+func keysOf(key []byte) [][]byte {
+	if key == nil {
+		return nil
+	}
+	return [][]byte{key}
 }
 
 func open(t *testing.T, dir string, opts spool.Options) *spool.Log {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -66,19 +67,20 @@ func (l *Log) openSegment(path string) (header, error) {
 	s := &segment{file: file}
 	l.segments = append(l.segments, s)
 	h, err := readHeader(file)
+	by := slices.IndexFunc(l.sealers, func(s sealer) bool { return s.is(h) })
 	switch {
 	case err != nil:
 		return h, err
 	case path != l.path(h.number):
 		return h, &CorruptError{path, 0, "it is not the segment of its name"}
-	case h.sealed != l.sealer.sealed() || h.keyCheck != l.sealer.check:
-		return h, fmt.Errorf("%w: %s; set the SPOOL_KEY that it was written with, let it drain, and change the key then", ErrKey, path)
+	case by < 0:
+		return h, fmt.Errorf("%w: %s; list the SPOOL_KEY that it was written with, behind the new one, until it has drained", ErrKey, path)
 	}
 	info, err := file.Stat()
 	if err != nil {
 		return h, fmt.Errorf("read the spool: %w", err)
 	}
-	s.number, s.first, s.size = h.number, h.first, info.Size()
+	s.sealer, s.number, s.first, s.size = l.sealers[by], h.number, h.first, info.Size()
 	return h, nil
 }
 
@@ -137,7 +139,7 @@ func (l *Log) scan(s *segment, end int64) (found, error) {
 			f.synced = f.stop
 			f.stop += frameSize
 		case frameWhole:
-			if _, err := l.sealer.open(body, s.first+f.entries); err != nil {
+			if _, err := s.sealer.open(body, s.first+f.entries); err != nil {
 				return f, nil
 			}
 			f.entries++

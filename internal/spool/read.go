@@ -88,7 +88,7 @@ func (l *Log) read() (Entry, error) {
 	case state != frameWhole:
 		return Entry{}, damaged(c.segment, c.offset)
 	}
-	plain, err := l.sealer.open(body, c.sequence)
+	plain, err := c.segment.sealer.open(body, c.sequence)
 	if err != nil {
 		return Entry{}, damaged(c.segment, c.offset)
 	}

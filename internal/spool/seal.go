@@ -8,6 +8,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 )
 
 const keyCheckSize = 16
@@ -19,9 +20,6 @@ type sealer struct {
 }
 
 func newSealer(key []byte) (sealer, error) {
-	if key == nil {
-		return sealer{}, nil
-	}
 	if len(key) != 32 {
 		return sealer{}, errors.New("spool key is not 32 bytes")
 	}
@@ -38,6 +36,48 @@ func newSealer(key []byte) (sealer, error) {
 	s := sealer{aead: aead}
 	copy(s.check[:], mac.Sum(nil))
 	return s, nil
+}
+
+// newSealers returns one that leaves bodies as they are for no keys.
+func newSealers(keys [][]byte) ([]sealer, error) {
+	if len(keys) == 0 {
+		return []sealer{{}}, nil
+	}
+	all := make([]sealer, len(keys))
+	for i, key := range keys {
+		var err error
+		if all[i], err = newSealer(key); err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
+}
+
+// is says whether s wrote a segment with this header.
+func (s sealer) is(h header) bool { return s.sealed() == h.sealed && s.check == h.keyCheck }
+
+// SetKeys has what comes sealed with the first of other keys; all of them open. It
+// returns ErrKey, and changes nothing, while there are entries that none of them
+// opens, or where it would begin or end sealing. It retains none of them.
+func (l *Log) SetKeys(keys [][]byte) error {
+	next, err := newSealers(keys)
+	if err != nil {
+		return err
+	}
+	l.disk.Lock()
+	defer l.disk.Unlock()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if next[0].sealed() != l.sealers[0].sealed() {
+		return fmt.Errorf("%w: sealing begins and ends with a restart", ErrKey)
+	}
+	for _, s := range l.segments {
+		if !slices.ContainsFunc(next, func(n sealer) bool { return n.check == s.sealer.check }) {
+			return fmt.Errorf("%w than these, and has not drained: list the key of before behind the new one", ErrKey)
+		}
+	}
+	l.sealers = next
+	return nil
 }
 
 func (s sealer) sealed() bool { return s.aead != nil }

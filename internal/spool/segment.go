@@ -27,6 +27,7 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 // segment is one file.
 type segment struct {
 	file   *os.File
+	sealer sealer // of the key that it was begun with
 	number uint64
 	first  uint64 // sequence of its first entry
 	size   int64  // where its last synced frame ends; a mark follows

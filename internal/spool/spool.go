@@ -61,7 +61,7 @@ var (
 	ErrLocked = errors.New("spool directory is in use by another process")
 	// ErrFull: the entry would pass Options.MaxBytes. Nothing was written.
 	ErrFull = errors.New("spool is full")
-	// ErrKey: the spool was written with another key, or with one where there
+	// ErrKey: the spool was written with none of the keys, or with one where there
 	// is none now, or without one where there is one now.
 	ErrKey = errors.New("spool was written with another key")
 	// ErrVersion: the spool was written by another version of this program.
@@ -87,7 +87,7 @@ type Options struct {
 	// because space returns by whole segments.
 	MaxBytes     int64
 	SegmentBytes int64        // where a new segment begins; 0: 16 MiB, or MaxBytes/8 where that is less
-	Key          []byte       // 32 bytes; nil: entries are not sealed
+	Keys         [][]byte     // 32 bytes each: the first seals, all open; none: entries are not sealed. See Log.SetKeys
 	Log          *slog.Logger // told of unfinished writes; nil: nobody is
 }
 
@@ -105,7 +105,7 @@ type Log struct {
 	id              string
 	fresh, farewell bool
 	opts            Options
-	sealer          sealer
+	sealers         []sealer // as Options.Keys; changed under disk and mu
 	lock            *flock.Flock
 	appends         *batch.Group[[]byte, appended]
 	put             func(file *os.File, b []byte, offset int64) error // putSynced
@@ -140,14 +140,14 @@ func open(dir string, opts Options, put func(*os.File, []byte, int64) error) (*L
 	if opts.Log == nil {
 		opts.Log = slog.New(slog.DiscardHandler)
 	}
-	sealer, err := newSealer(opts.Key)
+	sealers, err := newSealers(opts.Keys)
 	if err != nil {
 		return nil, err
 	}
 	if err := makeDir(dir); err != nil {
 		return nil, fmt.Errorf("make spool directory: %w", err)
 	}
-	l := &Log{dir: dir, opts: opts, sealer: sealer, put: put, done: map[uint64]struct{}{}, arrived: make(chan struct{})}
+	l := &Log{dir: dir, opts: opts, sealers: sealers, put: put, done: map[uint64]struct{}{}, arrived: make(chan struct{})}
 	if err := l.takeLock(); err != nil {
 		return nil, err
 	}

@@ -38,7 +38,7 @@ func (l *Log) write(_ context.Context, bodies [][]byte) ([]appended, error) {
 		return nil, err
 	}
 	first, room := l.room()
-	out, group, next := l.encode(bodies, s.size, first, room)
+	out, group, next := encode(s, bodies, first, room)
 	if next == first {
 		return out, nil
 	}
@@ -58,9 +58,9 @@ func (l *Log) target() (*segment, header, error) {
 		return nil, header{}, ErrClosed
 	}
 	l.writing = true
-	h := header{number: l.number + 1, first: l.next, sealed: l.sealer.sealed(), keyCheck: l.sealer.check}
+	h := header{number: l.number + 1, first: l.next, sealed: l.sealers[0].sealed(), keyCheck: l.sealers[0].check}
 	if len(l.segments) > 0 {
-		if !l.broken && l.last().size < l.opts.SegmentBytes {
+		if !l.broken && l.last().size < l.opts.SegmentBytes && l.last().sealer.is(h) {
 			return l.last(), header{}, nil
 		}
 		h.prevSize = l.last().size
@@ -83,18 +83,18 @@ func (l *Log) room() (next uint64, bytes int64) {
 
 // encode makes a group of the bodies that there is room for: their frames,
 // behind the mark that follows the group before.
-func (l *Log) encode(bodies [][]byte, offset int64, next uint64, room int64) ([]appended, []byte, uint64) {
+func encode(s *segment, bodies [][]byte, next uint64, room int64) ([]appended, []byte, uint64) {
 	out := make([]appended, len(bodies))
-	group := mark(offset)
+	group := mark(s.size)
 	for i, body := range bodies {
-		size := frameSize + l.sealer.overhead() + int64(len(body))
+		size := frameSize + s.sealer.overhead() + int64(len(body))
 		switch {
 		case len(body) == 0 || len(body) > maxBodyBytes:
 			out[i].err = errSize
 		case int64(len(group))+size > room:
 			out[i].err = ErrFull
 		default:
-			group = appendFrame(group, l.sealer.seal(body, next))
+			group = appendFrame(group, s.sealer.seal(body, next))
 			out[i].sequence = next
 			next++
 		}
@@ -168,7 +168,7 @@ func (l *Log) createSegment(h header) (*segment, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &segment{file: file, number: h.number, first: h.first, size: headerSize}, nil
+	return &segment{file: file, sealer: l.sealers[0], number: h.number, first: h.first, size: headerSize}, nil
 }
 
 func (l *Log) writeFile(path string, b []byte) error {

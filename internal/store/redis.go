@@ -27,6 +27,8 @@ const (
 // server share the next round trip. It is safe for concurrent use.
 type Redis struct {
 	client  redis.UniversalClient
+	login   login
+	place   place
 	prefix  string // of claims
 	aliases string // prefix of aliases
 	queues  string // prefix of queues
@@ -76,7 +78,10 @@ func OpenRedis(url, namespace string) (*Redis, error) {
 		processes: processes{met: map[string]bool{}},
 	}
 	var err error
-	if r.client, err = newClient(url, r.processes.meet); err != nil {
+	if r.place, err = placeOf(url); err != nil {
+		return nil, err
+	}
+	if r.client, err = newClient(url, &r.login, r.processes.meet); err != nil {
 		return nil, err
 	}
 	// It writes every failed dial to standard error, past our logger and in floods,

@@ -18,29 +18,37 @@ import (
 // onConnect is told of every new connection, and may refuse it.
 type onConnect func(ctx context.Context, conn *redis.Conn) error
 
-// newClient returns a client for one of the URLs that OpenRedis describes.
-func newClient(raw string, hook onConnect) (redis.UniversalClient, error) {
-	scheme, rest, _ := strings.Cut(raw, "://")
-	tls, form, plus := strings.Cut(scheme, "+")
-	if tls != "redis" && tls != "rediss" || plus == (form == "") {
-		return nil, badURL("want redis://, rediss://, redis+sentinel:// or redis+cluster://")
-	}
-	u, hosts, err := split(tls, rest)
+// newClient returns a client for one of the URLs that OpenRedis describes. It signs
+// in as login says at the time of each connection.
+func newClient(raw string, login *login, hook onConnect) (redis.UniversalClient, error) {
+	form, u, hosts, err := parse(raw)
 	if err != nil {
 		return nil, err
 	}
+	login.set(u.User)
 	setTimeouts(u)
 
 	switch form {
 	case "":
-		return newSingle(u, hosts, hook)
+		return newSingle(u, hosts, login, hook)
 	case "sentinel":
-		return newSentinel(u, hosts, hook)
+		return newSentinel(u, hosts, login, hook)
 	case "cluster":
-		return newCluster(u, hosts, hook)
+		return newCluster(u, hosts, login, hook)
 	default:
 		return nil, badURL("want redis://, rediss://, redis+sentinel:// or redis+cluster://")
 	}
+}
+
+// parse takes a URL apart. The form is what follows the plus.
+func parse(raw string) (form string, u *url.URL, hosts []string, err error) {
+	scheme, rest, _ := strings.Cut(raw, "://")
+	tls, form, plus := strings.Cut(scheme, "+")
+	if tls != "redis" && tls != "rediss" || plus == (form == "") {
+		return "", nil, nil, badURL("want redis://, rediss://, redis+sentinel:// or redis+cluster://")
+	}
+	u, hosts, err = split(tls, rest)
+	return form, u, hosts, err
 }
 
 func badURL(cause string) error { return fmt.Errorf("%w: %s", ErrURL, cause) }
@@ -100,7 +108,7 @@ func addHosts(u *url.URL, hosts []string, port string) {
 
 const badOption = "a host, the database or a parameter is not valid"
 
-func newSingle(u *url.URL, hosts []string, hook onConnect) (redis.UniversalClient, error) {
+func newSingle(u *url.URL, hosts []string, login *login, hook onConnect) (redis.UniversalClient, error) {
 	if len(hosts) > 1 {
 		return nil, badURL("several hosts need redis+sentinel:// or redis+cluster://")
 	}
@@ -108,7 +116,7 @@ func newSingle(u *url.URL, hosts []string, hook onConnect) (redis.UniversalClien
 	if err != nil {
 		return nil, badURL(badOption)
 	}
-	o.OnConnect = hook
+	o.OnConnect, o.CredentialsProvider = hook, login.get
 	o.ContextTimeoutEnabled = true
 	o.DialerRetries = 1 // the command is retried, and dials again
 	o.DisableIdentity = true
@@ -116,7 +124,7 @@ func newSingle(u *url.URL, hosts []string, hook onConnect) (redis.UniversalClien
 	return redis.NewClient(o), nil
 }
 
-func newSentinel(u *url.URL, hosts []string, hook onConnect) (redis.UniversalClient, error) {
+func newSentinel(u *url.URL, hosts []string, login *login, hook onConnect) (redis.UniversalClient, error) {
 	addHosts(u, hosts, "26379")
 	q := u.Query()
 	sentinelUser, sentinelPassword := q.Get("sentinel_username"), q.Get("sentinel_password")
@@ -135,19 +143,18 @@ func newSentinel(u *url.URL, hosts []string, hook onConnect) (redis.UniversalCli
 		return nil, badURL("claims cannot be made on replicas")
 	}
 	// go-redis reads the user of the URL as the Sentinels'.
-	o.Username, o.Password = o.SentinelUsername, o.SentinelPassword
 	o.SentinelUsername, o.SentinelPassword = sentinelUser, sentinelPassword
 	if o.TLSConfig != nil {
 		o.TLSConfig.ServerName = "" // each host proves its own name
 	}
-	o.OnConnect = hook
+	o.OnConnect, o.CredentialsProvider = hook, login.get
 	o.ContextTimeoutEnabled = true
 	o.DialerRetries = 1
 	o.DisableIdentity = true
 	return redis.NewFailoverClient(o), nil
 }
 
-func newCluster(u *url.URL, hosts []string, hook onConnect) (redis.UniversalClient, error) {
+func newCluster(u *url.URL, hosts []string, login *login, hook onConnect) (redis.UniversalClient, error) {
 	addHosts(u, hosts, "6379")
 	if strings.Trim(u.Path, "/0") != "" {
 		return nil, badURL("a cluster has only database 0")
@@ -162,7 +169,7 @@ func newCluster(u *url.URL, hosts []string, hook onConnect) (redis.UniversalClie
 	if o.TLSConfig != nil && len(hosts) > 1 {
 		o.TLSConfig.ServerName = "" // each host proves its own name
 	}
-	o.OnConnect = hook
+	o.OnConnect, o.CredentialsProvider = hook, login.get
 	o.ContextTimeoutEnabled = true
 	o.DialerRetries = 1
 	o.DisableIdentity = true

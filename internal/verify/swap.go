@@ -9,10 +9,7 @@ func (v *Verifier) With(secrets []Secret) (*Verifier, error) {
 	if err != nil {
 		return nil, err
 	}
-	next := &Verifier{
-		secrets: ready, form: v.form, header: v.header, auth: v.auth, now: v.now, onLearn: v.onLearn,
-		discovery: v.discovery, relearn: v.relearn, attempts: v.attempts,
-	}
+	next := v.copy(ready)
 	for _, s := range ready {
 		if old := v.secret(s.value); old != nil {
 			s.known.Store(old.known.Load().of(s))
@@ -20,6 +17,14 @@ func (v *Verifier) With(secrets []Secret) (*Verifier, error) {
 	}
 	next.last.Store(next.carry(v.last.Load(), v))
 	return next, nil
+}
+
+// copy is v for these secrets, without what it has learnt last.
+func (v *Verifier) copy(secrets []*secret) *Verifier {
+	return &Verifier{
+		secrets: secrets, form: v.form, header: v.header, auth: v.auth, now: v.now, onLearn: v.onLearn,
+		discovery: v.discovery, relearn: v.relearn, attempts: v.attempts,
+	}
 }
 
 // carry is what matched last in old, told of the same secret here; of the first,

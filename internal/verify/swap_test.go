@@ -90,3 +90,30 @@ func TestSecretIDTellsNothingAndDependsOnTheBytesAlone(t *testing.T) {
 	require.NotEqual(t, id, verify.Secret{Value: previous}.ID())
 	require.NotEqual(t, verify.Secret{Value: "some characters"}.ID(), verify.Secret{Value: "other characters"}.ID())
 }
+
+func TestWithOtherAuthHeader(t *testing.T) {
+	v := newVerifier(t, verify.Options{AuthHeaderKey: "boc_key", AuthHeaderValue: "old"})
+	both, err := v.WithAuthHeader("new\nold")
+	require.NoError(t, err)
+	next, err := both.WithAuthHeader("new")
+	require.NoError(t, err)
+	for value, want := range map[string][3]bool{
+		"old": {true, true, false}, "new": {false, true, true}, "new\nold": {}, "": {}, "ne": {}, "newold": {},
+	} {
+		for i, v := range []*verify.Verifier{v, both, next} {
+			require.Equal(t, want[i], v.Authorize(headers("boc_key", value)) == nil, "%q %d", value, i)
+		}
+	}
+	require.NoError(t, both.Authorize(headers("boc_key", "old", "boc_key", "new")))
+	require.ErrorIs(t, both.Authorize(headers("boc_key", "old", "boc_key", "x")), verify.ErrAuthHeader)
+	_, err = next.Verify(headers("X-Signature", signature(t, current)), payload)
+	require.NoError(t, err)
+
+	for _, bad := range []string{"", "a\n", "\na", "a\n\nb"} {
+		_, err := v.WithAuthHeader(bad)
+		require.Error(t, err, "%q", bad)
+	}
+	_, err = newVerifier(t, verify.Options{}).WithAuthHeader("canary")
+	require.Error(t, err, "a header cannot begin to be asked for")
+	require.NotContains(t, err.Error(), "canary")
+}

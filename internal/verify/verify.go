@@ -54,7 +54,8 @@ type Options struct {
 	Form    Form     // "" is FormAuto
 	Header  string   // the one header that may hold a signature; "" or "auto": any
 
-	// The auth header that the webhook was registered with: both or neither.
+	// The auth header that the webhook was registered with: both or neither. Where
+	// its value is about to change, AuthHeaderValue holds several, one a line.
 	AuthHeaderKey, AuthHeaderValue string
 
 	Now func() time.Time // nil is time.Now
