@@ -144,6 +144,7 @@ func newPublic(cfg config.Config, d *dispatch.Dispatcher, log *slog.Logger, reg 
 		Webhooks: webhooks, Dispatcher: d, Log: log, Metrics: reg,
 		Limits: server.Limits{
 			MaxBodyBytes: int(cfg.HTTPMaxBodyBytes), BodyBudgetBytes: cfg.HTTPBodyBudgetBytes,
+			MaxHeaderBytes: cfg.HTTPMaxHeaderBytes, MaxHeaders: cfg.HTTPMaxHeaders, MaxRequests: cfg.HTTPMaxRequests,
 			ReadTimeout: cfg.HTTPReadTimeout, IdleTimeout: cfg.HTTPIdleTimeout, RequestTimeout: cfg.HTTPRequestTimeout,
 			MaxConnections: cfg.HTTPMaxConnections, MaxConnectionsPerAddress: cfg.HTTPMaxConnectionsPerAddress,
 			RequestsPerAddress: cfg.HTTPRatePerAddress, RequestsPerWebhook: cfg.HTTPQuotaPerWebhook,

@@ -70,7 +70,10 @@ type Config struct {
 	HTTPAddr                     string         `env:"HTTP_ADDR" envDefault:":8080" desc:"Address of the public listener, host:port"`
 	HTTPMaxBodyBytes             int64          `env:"HTTP_MAX_BODY_BYTES" envDefault:"983040" desc:"Largest body in bytes; larger ones are answered 413"`
 	HTTPBodyBudgetBytes          int64          `env:"HTTP_BODY_BUDGET_BYTES" envDefault:"67108864" desc:"Memory in bytes for all bodies together"`
-	HTTPReadTimeout              time.Duration  `env:"HTTP_READ_TIMEOUT" envDefault:"10s" desc:"Longest time to read a request's headers and body"`
+	HTTPMaxHeaderBytes           int            `env:"HTTP_MAX_HEADER_BYTES" envDefault:"8192" desc:"Largest request line and headers together in bytes; larger ones are answered 431; a connection in use takes as much memory"`
+	HTTPMaxHeaders               int            `env:"HTTP_MAX_HEADERS" envDefault:"100" desc:"Header lines of a request at most; more are answered 431"`
+	HTTPMaxRequests              int            `env:"HTTP_MAX_REQUESTS" envDefault:"4096" desc:"Requests at work at once, from the end of the body to the answer; more are answered 503"`
+	HTTPReadTimeout              time.Duration  `env:"HTTP_READ_TIMEOUT" envDefault:"10s" desc:"Longest time to read a request, headers and body together, however it trickles; also for the sender to take an answer"`
 	HTTPIdleTimeout              time.Duration  `env:"HTTP_IDLE_TIMEOUT" envDefault:"60s" desc:"Longest time that a connection may wait for its next request"`
 	HTTPRequestTimeout           time.Duration  `env:"HTTP_REQUEST_TIMEOUT" envDefault:"4s" desc:"Longest time from the claim to the answer; AwareID is assumed to give up after 5 seconds"`
 	HTTPMaxConnections           int            `env:"HTTP_MAX_CONNECTIONS" envDefault:"10000" desc:"Open connections at most"`

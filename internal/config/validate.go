@@ -14,6 +14,8 @@ const (
 	maxTopicLength = 249 // Kafka's bound
 	maxTypeLength  = 128 // of an event type
 	minTokenLength = 16
+	// Every connection in use takes memory for the largest header.
+	minHeaderBytes, maxHeaderBytes = 1 << 10, 1 << 20
 	// senderTimeout is when AwareID is assumed to give up on a callback.
 	senderTimeout = 5 * time.Second
 	// longestFamily is the longest name that follows the topic prefix.
@@ -68,6 +70,11 @@ func (c Config) validateHTTP(bad problems) {
 	if c.HTTPBodyBudgetBytes < c.HTTPMaxBodyBytes {
 		bad.add("HTTP_BODY_BUDGET_BYTES", "%d is less than HTTP_MAX_BODY_BYTES", c.HTTPBodyBudgetBytes)
 	}
+	if c.HTTPMaxHeaderBytes < minHeaderBytes || c.HTTPMaxHeaderBytes > maxHeaderBytes {
+		bad.add("HTTP_MAX_HEADER_BYTES", "%d: want %d to %d", c.HTTPMaxHeaderBytes, minHeaderBytes, maxHeaderBytes)
+	}
+	positive(bad, "HTTP_MAX_HEADERS", c.HTTPMaxHeaders)
+	positive(bad, "HTTP_MAX_REQUESTS", c.HTTPMaxRequests)
 	positive(bad, "HTTP_READ_TIMEOUT", c.HTTPReadTimeout)
 	positive(bad, "HTTP_IDLE_TIMEOUT", c.HTTPIdleTimeout)
 	positive(bad, "HTTP_REQUEST_TIMEOUT", c.HTTPRequestTimeout)

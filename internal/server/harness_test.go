@@ -114,7 +114,7 @@ func defaults(t *testing.T, log *slog.Logger, registry *prometheus.Registry) set
 		Options: server.Options{
 			Log: log, Metrics: registry, Now: func() time.Time { return now },
 			Limits: server.Limits{
-				MaxBodyBytes: 64 << 10, BodyBudgetBytes: 1 << 20, ReadTimeout: 5 * time.Second, IdleTimeout: 5 * time.Second,
+				MaxBodyBytes: 64 << 10, BodyBudgetBytes: 1 << 20, MaxHeaderBytes: 16 << 10, MaxHeaders: 100, MaxRequests: 100, ReadTimeout: 5 * time.Second, IdleTimeout: 5 * time.Second,
 				RequestTimeout: 4 * time.Second, MaxConnections: 1000, MaxAge: 168 * time.Hour,
 			},
 		},

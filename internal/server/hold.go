@@ -50,7 +50,7 @@ func (w *waiting) enter(site netip.Prefix, size int64) (held bool, why heldOutco
 	switch {
 	case !w.rotating:
 		return false, notHeld
-	case w.held >= w.most, site.IsValid() && w.sites[site] >= w.mostPerSite, !w.bytes.take(size):
+	case w.held >= w.most, site.IsValid() && w.sites[site] >= w.mostPerSite, !w.bytes.take(size, 0):
 		return false, heldFull
 	}
 	w.held++
@@ -131,6 +131,9 @@ func (s *Server) authenticate(c *fiber.Ctx, h *hook, body []byte) (decrypt.Opene
 		return opened, err
 	}
 	defer h.waiting.leave(site, size)
+	// Who waits does no work, and could wait for all places but for the bounds here.
+	s.atWork.give(1)
+	defer s.atWork.retake(1)
 	opened, err = s.hold(c, h, k, body)
 	if err == error(errSignature) || err == error(errRotating) {
 		s.metrics.wasHeld(h.ID, heldRefused)

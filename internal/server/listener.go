@@ -20,6 +20,7 @@ type cappedListener struct {
 	addresses addresses
 	total     int
 	perSite   int
+	writeTime time.Duration
 	refused   func(cause string)
 	proxySeen func()
 
@@ -34,7 +35,7 @@ type cappedListener struct {
 
 func newCappedListener(limits Limits, addresses addresses) *cappedListener {
 	return &cappedListener{
-		addresses: addresses, total: limits.MaxConnections, perSite: limits.MaxConnectionsPerAddress,
+		addresses: addresses, total: limits.MaxConnections, perSite: limits.MaxConnectionsPerAddress, writeTime: limits.ReadTimeout,
 		open: map[*conn]struct{}{}, sites: map[netip.Prefix]int{}, left: make(chan struct{}, 1),
 	}
 }
@@ -93,7 +94,7 @@ func (l *cappedListener) admit(accepted net.Conn) (net.Conn, string) {
 	case limited && l.sites[from] >= l.perSite:
 		return nil, "connections_per_address"
 	}
-	c := &conn{Conn: accepted, parting: l.parting, patience: l.patience}
+	c := &conn{Conn: accepted, writeTime: l.writeTime, parting: l.parting, patience: l.patience}
 	c.closed = func() { l.leave(c, from) }
 	l.open[c] = struct{}{}
 	l.sites[from]++

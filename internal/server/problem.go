@@ -30,6 +30,7 @@ func (p *problem) Error() string { return p.cause }
 var (
 	errFraming    = &problem{status: 400, title: "Bad Request", cause: "framing", hangUp: true}
 	errSyntax     = &problem{status: 400, title: "Bad Request", cause: "syntax", hangUp: true}
+	errTrailer    = &problem{status: 400, title: "Bad Request", cause: "trailer", hangUp: true}
 	errAddress    = &problem{status: 403, title: "Forbidden", cause: "address", hangUp: true}
 	errPath       = &problem{status: 404, title: "Not Found", cause: "path"}
 	errMethod     = &problem{status: 405, title: "Method Not Allowed", cause: "method"}
@@ -37,9 +38,11 @@ var (
 	errTooLarge   = &problem{status: 413, title: "Content Too Large", cause: "too_large", hangUp: true}
 	errEncoding   = &problem{status: 415, title: "Unsupported Media Type", cause: "content_encoding", hangUp: true}
 	errHeaderSize = &problem{status: 431, title: "Request Header Fields Too Large", cause: "header_size", hangUp: true}
+	errHeaders    = &problem{status: 431, title: "Request Header Fields Too Large", cause: "header_count", hangUp: true}
 	errBudget     = &problem{status: 503, title: "Service Unavailable", cause: "body_budget", retryAfter: time.Second, hangUp: true}
 	errCut        = &problem{status: 400, title: "Bad Request", cause: "cut_body", hangUp: true}
 	errRate       = &problem{status: 429, title: "Too Many Requests", cause: "rate", retryAfter: time.Second, hangUp: true}
+	errBusy       = &problem{status: 503, title: "Service Unavailable", cause: "busy", retryAfter: time.Second}
 	errAuth       = &problem{status: 401, title: "Unauthorized", cause: "auth_header"}
 	errUnsigned   = &problem{status: 401, title: "Unauthorized", cause: "not_signed"}
 	errSignature  = &problem{status: 401, title: "Unauthorized", cause: "signature"}

@@ -2,145 +2,19 @@ package server
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
-	"net/netip"
-	"runtime/debug"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/gofiber/fiber/v2"
-	"github.com/valyala/fasthttp"
 
 	"awareid-gateway/internal/decrypt"
 	"awareid-gateway/internal/dispatch"
 	"awareid-gateway/internal/event"
 	"awareid-gateway/internal/verify"
 )
-
-// judge is what can be said of a request by its header alone: the framing of
-// its body, and the refusal, if it is to be refused.
-func (s *Server) judge(header *fasthttp.RequestHeader) (framing, *problem) {
-	f, ok := readFraming(header.RawHeaders())
-	if !ok {
-		return f, errFraming
-	}
-	coding := header.ContentEncoding()
-	switch {
-	case !bytes.HasPrefix(header.Protocol(), []byte("HTTP/1.")):
-		return f, errSyntax
-	case s.hookAt(header.RequestURI()) == nil:
-		return f, errPath
-	case !header.IsPost():
-		return f, errMethod
-	case len(coding) > 0 && !bytes.EqualFold(coding, []byte("identity")):
-		return f, errEncoding
-	case f.length > int64(s.opts.Limits.MaxBodyBytes):
-		return f, errTooLarge
-	}
-	return f, nil
-}
-
-// hookAt returns the webhook that posts to a request target, nil for none. The
-// path is compared as it was sent: one that only becomes ours by decoding or
-// cleaning is not ours.
-func (s *Server) hookAt(target []byte) *hook {
-	path, _, _ := strings.Cut(string(target), "?")
-	if rest, absolute := strings.CutPrefix(path, "http://"); absolute { // RFC 9112, section 3.2.2
-		_, path, _ = strings.Cut(rest, "/")
-		path = "/" + path
-	}
-	name, ours := strings.CutPrefix(path, Path)
-	if !ours {
-		return nil
-	}
-	if named, ok := strings.CutPrefix(name, "/"); ok && named != "" {
-		return s.hooks[named]
-	}
-	if name != "" {
-		return nil
-	}
-	return s.hooks[""]
-}
-
-// preview is called as soon as the header is there. Of a request that judge
-// refuses, no byte of the body is waited for.
-func (s *Server) preview(header *fasthttp.RequestHeader) (unchanged fasthttp.RequestConfig) {
-	if _, p := s.judge(header); p != nil {
-		header.SetContentLength(0)
-		header.Del(fiber.HeaderExpect)
-	}
-	return unchanged
-}
-
-// judged turns away what judge refuses, and what comes from a wrong address or
-// too fast. It stands in front of Fiber, which answers methods that it does not
-// know by itself, ahead of every handler.
-func (s *Server) judged(next fasthttp.RequestHandler) fasthttp.RequestHandler {
-	return func(ctx *fasthttp.RequestCtx) {
-		f, p := s.judge(&ctx.Request.Header)
-		if p != nil && f.hasBody() {
-			ctx.SetConnectionClose() // its body was not read
-		}
-		if p == nil || !p.hangUp {
-			p = cmp.Or(s.judgeSender(ctx), p)
-		}
-		if p != nil {
-			s.turnAway(ctx, p)
-			return
-		}
-		next(ctx)
-	}
-}
-
-// judgeSender is the refusal of a wrong address, or of one that asks too often.
-func (s *Server) judgeSender(ctx *fasthttp.RequestCtx) *problem {
-	client := s.addresses.client(peerAddr(ctx), forwardedFor(ctx))
-	switch {
-	case !s.addresses.mayPost(client):
-		return errAddress
-	case s.addresses.limitable(client) && !s.rates.allow(site(client), s.opts.Now()):
-		return errRate
-	}
-	return nil
-}
-
-// guard keeps a panic to its request.
-func (s *Server) guard(c *fiber.Ctx) (err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			s.opts.Log.Error("a request made the gateway panic", "stack", string(debug.Stack()))
-			err = errInternal
-		}
-	}()
-	return c.Next()
-}
-
-// forwardedFor joins all lines of the header: a proxy may add a line of its own
-// behind one that the sender made up.
-func forwardedFor(ctx *fasthttp.RequestCtx) string {
-	return string(bytes.Join(ctx.Request.Header.PeekAll(fiber.HeaderXForwardedFor), []byte(",")))
-}
-
-func peerAddr(ctx *fasthttp.RequestCtx) netip.Addr {
-	peer, _ := netip.ParseAddrPort(ctx.RemoteAddr().String())
-	return peer.Addr()
-}
-
-// refuse answers whatever a handler, Fiber or fasthttp refuses.
-func (s *Server) refuse(c *fiber.Ctx, err error) error {
-	s.turnAway(c.Context(), asProblem(err))
-	return nil
-}
-
-func (s *Server) turnAway(ctx *fasthttp.RequestCtx, p *problem) {
-	s.metrics.refusals.WithLabelValues(p.cause).Inc()
-	s.metrics.answers.WithLabelValues(strconv.Itoa(p.status)).Inc()
-	p.write(ctx)
-}
 
 // receive is the way of one callback.
 func (s *Server) receive(c *fiber.Ctx) error {
@@ -157,6 +31,10 @@ func (s *Server) receive(c *fiber.Ctx) error {
 			release()
 		}
 	}()
+	if !s.atWork.take(1, 0) {
+		return errBusy
+	}
+	defer s.atWork.give(1)
 	read := time.Now()
 	opened, err := s.authenticate(c, h, body)
 	if refused := (*problem)(nil); errors.As(err, &refused) {
@@ -183,8 +61,13 @@ func (s *Server) body(c *fiber.Ctx) ([]byte, error) {
 	if stream == nil {
 		stream = bytes.NewReader(c.Request().Body())
 	}
-	announced := c.Request().Header.ContentLength()
-	return readBody(stream, announced, s.opts.Limits.MaxBodyBytes, &s.bodies)
+	header := &c.Request().Header
+	body, err := readBody(stream, header.ContentLength(), s.opts.Limits.MaxBodyBytes, &s.bodies)
+	if err == nil && len(header.PeekTrailerKeys()) > 0 {
+		s.bodies.give(int64(cap(body)))
+		return nil, errTrailer
+	}
+	return body, err
 }
 
 // judgeBody is authenticate with the keys that are given.

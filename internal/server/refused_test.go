@@ -131,7 +131,6 @@ func TestSlowSenders(t *testing.T) {
 	header, body := sealed(t, g.scheme, []byte("{}"))
 	whole, inChunks := post(server.Path, header, body), chunked(server.Path, header, body, 10)
 	for name, raw := range map[string]string{
-		"nothing":           "",
 		"half a line":       "POST /web",
 		"half the headers":  "POST " + server.Path + " HTTP/1.1\r\nHost: h\r\nX-A: a",
 		"headers alone":     strings.TrimSuffix(whole, string(body)),
@@ -162,6 +161,13 @@ func TestIdleConnectionsEndInSilence(t *testing.T) {
 	c := g.dial(t)
 	require.Equal(t, 200, c.send(g.valid(t)).answer(t).status)
 	c.ended(t)
+}
+
+func TestWhoSendsNothingIsCutInSilence(t *testing.T) {
+	g := newBackend(t).serve(t, func(s *setUp) { s.Limits.ReadTimeout = 100 * time.Millisecond })
+	g.dial(t).ended(t)
+	g.eventually(t, "gateway_connections", 0)
+	require.NotContains(t, g.metrics(), "gateway_refusals_total{")
 }
 
 func TestBodySize(t *testing.T) {

@@ -17,9 +17,9 @@ import (
 )
 
 // held is a gateway with one request that waits for Kafka until release.
-func held(t *testing.T) (g *gateway, c *conn, id string, release func()) {
+func held(t *testing.T, changes ...func(*setUp)) (g *gateway, c *conn, id string, release func()) {
 	b := newBackend(t)
-	g = b.serve(t)
+	g = b.serve(t, changes...)
 	gate, arrived := make(chan struct{}), make(chan struct{})
 	arrive := sync.OnceFunc(func() { close(arrived) }) // it is sent again while it is held
 	b.kafka.ControlKey(int16(kmsg.Produce), func(kmsg.Request) (kmsg.Response, error, bool) {
