@@ -149,6 +149,7 @@ func newPublic(cfg config.Config, d *dispatch.Dispatcher, log *slog.Logger, reg 
 			MaxConnections: cfg.HTTPMaxConnections, MaxConnectionsPerAddress: cfg.HTTPMaxConnectionsPerAddress,
 			RequestsPerAddress: cfg.HTTPRatePerAddress, RequestsPerWebhook: cfg.HTTPQuotaPerWebhook,
 			AllowedCIDRs: cfg.AllowedCIDRs, TrustedProxies: cfg.TrustedProxies, MaxAge: cfg.DedupTTL,
+			AcceptGzip: cfg.HTTPAcceptGzip,
 		},
 	})
 }

@@ -69,7 +69,7 @@ type Config struct {
 
 	HTTPAddr                     string         `env:"HTTP_ADDR" envDefault:":8080" desc:"Address of the public listener, host:port"`
 	HTTPMaxBodyBytes             int64          `env:"HTTP_MAX_BODY_BYTES" envDefault:"983040" desc:"Largest body in bytes; larger ones are answered 413"`
-	HTTPBodyBudgetBytes          int64          `env:"HTTP_BODY_BUDGET_BYTES" envDefault:"67108864" desc:"Memory in bytes for all bodies together"`
+	HTTPBodyBudgetBytes          int64          `env:"HTTP_BODY_BUDGET_BYTES" envDefault:"67108864" desc:"Memory in bytes for all bodies together, at least twice HTTP_MAX_BODY_BYTES"`
 	HTTPMaxHeaderBytes           int            `env:"HTTP_MAX_HEADER_BYTES" envDefault:"8192" desc:"Largest request line and headers together in bytes; larger ones are answered 431; a connection in use takes as much memory"`
 	HTTPMaxHeaders               int            `env:"HTTP_MAX_HEADERS" envDefault:"100" desc:"Header lines of a request at most; more are answered 431"`
 	HTTPMaxRequests              int            `env:"HTTP_MAX_REQUESTS" envDefault:"4096" desc:"Requests at work at once, from the end of the body to the answer; more are answered 503"`
@@ -80,6 +80,7 @@ type Config struct {
 	HTTPMaxConnectionsPerAddress int            `env:"HTTP_MAX_CONNECTIONS_PER_ADDRESS" envDefault:"512" desc:"Open connections from one address (IPv6: one /64) at most"`
 	HTTPRatePerAddress           int            `env:"HTTP_RATE_PER_ADDRESS" envDefault:"0" desc:"Requests a second from one address, counted ahead of the signature; 0 is no limit"`
 	HTTPQuotaPerWebhook          int            `env:"HTTP_QUOTA_PER_WEBHOOK" envDefault:"0" desc:"Authentic requests a second for one webhook; 0 is no limit"`
+	HTTPAcceptGzip               bool           `env:"HTTP_ACCEPT_GZIP" envDefault:"false" desc:"Take bodies with Content-Encoding: gzip, signed as they come and at most HTTP_MAX_BODY_BYTES unpacked; wants a signature over the body"`
 	AllowedCIDRs                 []netip.Prefix `env:"ALLOWED_CIDRS" desc:"Networks or addresses that may call, comma separated; empty lets all"`
 	TrustedProxies               []netip.Prefix `env:"TRUSTED_PROXIES" desc:"Networks or addresses whose X-Forwarded-For is believed, comma separated"`
 	HTTPShutdownTimeout          time.Duration  `env:"HTTP_SHUTDOWN_TIMEOUT" envDefault:"25s" desc:"Longest time to finish the requests in flight at a stop"`

@@ -156,10 +156,6 @@ func checkNames(vars map[string]string, bad problems) (warnings []string) {
 // isPlanned recognizes what the design has and this version has not: a filter or
 // a limit that an operator believes in must not be silently off.
 func isPlanned(name string) bool {
-	switch strings.TrimSuffix(name, fileSuffix) {
-	case "HTTP_ACCEPT_GZIP":
-		return true
-	}
 	return strings.HasPrefix(name, "PRIVACY_")
 }
 

@@ -67,8 +67,11 @@ func (c Config) validateHTTP(bad problems) {
 	bad.address("HTTP_ADDR", c.HTTPAddr)
 	positive(bad, "HTTP_MAX_BODY_BYTES", c.HTTPMaxBodyBytes)
 	positive(bad, "HTTP_BODY_BUDGET_BYTES", c.HTTPBodyBudgetBytes)
-	if c.HTTPBodyBudgetBytes < c.HTTPMaxBodyBytes {
-		bad.add("HTTP_BODY_BUDGET_BYTES", "%d is less than HTTP_MAX_BODY_BYTES", c.HTTPBodyBudgetBytes)
+	if c.HTTPBodyBudgetBytes/2 < c.HTTPMaxBodyBytes { // a body that grows is there twice
+		bad.add("HTTP_BODY_BUDGET_BYTES", "%d is less than twice HTTP_MAX_BODY_BYTES", c.HTTPBodyBudgetBytes)
+	}
+	if c.HTTPAcceptGzip && (!c.SignatureRequired || c.SignatureCovers != CoversBody) {
+		bad.add("HTTP_ACCEPT_GZIP", "wants SIGNATURE_REQUIRED=true and SIGNATURE_COVERS=body: nothing is unpacked that is not authentic")
 	}
 	if c.HTTPMaxHeaderBytes < minHeaderBytes || c.HTTPMaxHeaderBytes > maxHeaderBytes {
 		bad.add("HTTP_MAX_HEADER_BYTES", "%d: want %d to %d", c.HTTPMaxHeaderBytes, minHeaderBytes, maxHeaderBytes)

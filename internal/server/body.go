@@ -53,7 +53,7 @@ func readBody(r io.Reader, announced, limit int, b *budget) ([]byte, error) {
 	if announced >= 0 {
 		most = announced
 	}
-	reserve := max(0, min(b.limit/2, b.limit-int64(limit)))
+	reserve := max(0, min(b.limit/2, b.limit-2*int64(limit))) // a body that grows is there twice
 	body, ok := b.grow(nil, min(firstRead, most), reserve)
 	if !ok {
 		return nil, errBudget

@@ -26,7 +26,7 @@ func (s *Server) judge(header *fasthttp.RequestHeader) (framing, *problem) {
 		return f, errPath
 	case !header.IsPost():
 		return f, errMethod
-	case f.content != identity:
+	case f.content == otherContent, f.content == gzipped && !s.opts.Limits.AcceptGzip:
 		return f, errEncoding
 	case f.length > int64(s.opts.Limits.MaxBodyBytes):
 		return f, errTooLarge

@@ -20,12 +20,12 @@ import (
 func (s *Server) receive(c *fiber.Ctx) error {
 	received := s.opts.Now()
 	h := s.hookAt(c.Request().Header.RequestURI())
-	body, err := s.body(c)
+	p, err := s.body(c)
 	if err != nil {
 		return err
 	}
 	ours := true // the body; later the dispatcher's
-	release := func() { s.bodies.give(int64(cap(body))) }
+	release := func() { s.bodies.give(p.taken) }
 	defer func() {
 		if ours {
 			release()
@@ -36,7 +36,7 @@ func (s *Server) receive(c *fiber.Ctx) error {
 	}
 	defer s.atWork.give(1)
 	read := time.Now()
-	opened, err := s.authenticate(c, h, body)
+	opened, err := s.authenticate(c, h, p)
 	if refused := (*problem)(nil); errors.As(err, &refused) {
 		return refused
 	}
@@ -46,7 +46,7 @@ func (s *Server) receive(c *fiber.Ctx) error {
 	defer cancel()
 	if reason != "" {
 		return s.quarantine(ctx, c, h, dispatch.Suspect{
-			Body: body, WebhookID: h.ID, Reason: reason, ReceivedAt: received, Release: release,
+			Body: p.body, WebhookID: h.ID, Reason: reason, ReceivedAt: received, Release: release,
 		})
 	}
 	outcome, err := s.opts.Dispatcher.Dispatch(ctx, dispatch.Inbound{
@@ -56,37 +56,48 @@ func (s *Server) receive(c *fiber.Ctx) error {
 	return s.answer(c, h, e, outcome, err, received)
 }
 
-func (s *Server) body(c *fiber.Ctx) ([]byte, error) {
+func (s *Server) body(c *fiber.Ctx) (*payload, error) {
 	stream := c.Context().RequestBodyStream()
 	if stream == nil {
 		stream = bytes.NewReader(c.Request().Body())
 	}
 	header := &c.Request().Header
 	body, err := readBody(stream, header.ContentLength(), s.opts.Limits.MaxBodyBytes, &s.bodies)
-	if err == nil && len(header.PeekTrailerKeys()) > 0 {
-		s.bodies.give(int64(cap(body)))
+	if err != nil {
+		return nil, err
+	}
+	p := &payload{body: body, taken: int64(cap(body))}
+	if len(header.PeekTrailerKeys()) > 0 { // what judged the header has not seen them
+		s.bodies.give(p.taken)
 		return nil, errTrailer
 	}
-	return body, err
+	if s.opts.Limits.AcceptGzip {
+		p.content = readContent(header.ContentEncoding())
+	}
+	return p, nil
 }
 
 // judgeBody is authenticate with the keys that are given.
-func (s *Server) judgeBody(c *fiber.Ctx, h *hook, k *keys, body []byte) (decrypt.Opened, error) {
+func (s *Server) judgeBody(c *fiber.Ctx, h *hook, k *keys, p *payload) (decrypt.Opened, error) {
 	headers := c.Request().Header.All()
 	if k.verifier.Authorize(headers) != nil {
 		return decrypt.Opened{}, errAuth
 	}
 	if h.Covers == CoversBody {
-		match, err := k.verifier.Verify(headers, body)
+		match, err := k.verifier.Verify(headers, p.body)
 		if err != nil {
 			return decrypt.Opened{}, unsigned(err)
 		}
 		if err := s.admit(h, k, match.Secret); err != nil {
 			return decrypt.Opened{}, err
 		}
-		return k.opener.Open(body, match.Secret)
+		plain, err := s.decoded(p)
+		if err != nil {
+			return decrypt.Opened{}, err
+		}
+		return k.opener.Open(plain, match.Secret)
 	}
-	opened, err := k.opener.OpenAuthenticated(body, k.usable(s.opts.Now()))
+	opened, err := k.opener.OpenAuthenticated(p.body, k.usable(s.opts.Now()))
 	if err != nil {
 		return decrypt.Opened{}, errSignature
 	}

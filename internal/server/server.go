@@ -66,9 +66,10 @@ type Limits struct {
 	IdleTimeout              time.Duration
 	RequestTimeout           time.Duration // from the end of the body to the answer
 	MaxConnections           int
-	MaxConnectionsPerAddress int // 0: no cap
-	RequestsPerAddress       int // a second, ahead of the signature; 0: no limit
-	RequestsPerWebhook       int // a second, of authentic requests; 0: no limit
+	MaxConnectionsPerAddress int  // 0: no cap
+	RequestsPerAddress       int  // a second, ahead of the signature; 0: no limit
+	RequestsPerWebhook       int  // a second, of authentic requests; 0: no limit
+	AcceptGzip               bool // as Content-Encoding; wants CoversBody of every webhook
 	AllowedCIDRs             []netip.Prefix
 	TrustedProxies           []netip.Prefix
 	MaxAge                   time.Duration // events created longer ago cannot be proven new
