@@ -142,6 +142,7 @@ func newPublic(cfg config.Config, d *dispatch.Dispatcher, log *slog.Logger, reg 
 	}
 	return server.New(server.Options{
 		Webhooks: webhooks, Dispatcher: d, Log: log, Metrics: reg,
+		Audit: server.Audit{LinesPerSecond: cfg.AuditLinesPerSecond, Address: server.AuditAddress(cfg.AuditAddress)},
 		Limits: server.Limits{
 			MaxBodyBytes: int(cfg.HTTPMaxBodyBytes), BodyBudgetBytes: cfg.HTTPBodyBudgetBytes,
 			MaxHeaderBytes: cfg.HTTPMaxHeaderBytes, MaxHeaders: cfg.HTTPMaxHeaders, MaxRequests: cfg.HTTPMaxRequests,

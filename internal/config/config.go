@@ -45,6 +45,13 @@ const (
 	OutageReject = "reject"
 )
 
+// Values of Config.AuditAddress.
+const (
+	AuditPlain = "plain"
+	AuditHash  = "hash"
+	AuditNone  = "none"
+)
+
 // SpoolNone as Config.SpoolDir switches the spool off.
 const SpoolNone = "none"
 
@@ -129,9 +136,11 @@ type Config struct {
 
 	QuarantineKey Secret `env:"QUARANTINE_KEY" desc:"Key that encrypts the bodies in the quarantine topic, base64 of 32 bytes"`
 
-	LogLevel  slog.Level `env:"LOG_LEVEL" envDefault:"info" desc:"Least level that is logged: debug, info, warn or error"`
-	LogFormat string     `env:"LOG_FORMAT" envDefault:"json" desc:"Form of a log line: json or text"`
-	ReplicaID string     `env:"REPLICA_ID" desc:"Name of this replica in claims and logs; empty is the host's name"`
+	LogLevel            slog.Level `env:"LOG_LEVEL" envDefault:"info" desc:"Least level that is logged: debug, info, warn or error"`
+	LogFormat           string     `env:"LOG_FORMAT" envDefault:"json" desc:"Form of a log line: json or text"`
+	AuditLinesPerSecond int        `env:"AUDIT_LINES_PER_SECOND" envDefault:"10" desc:"Log lines a second for the refusals of one cause; what is beyond is told as a count each second; 0 logs only authentic events that could not be taken"`
+	AuditAddress        string     `env:"AUDIT_ADDRESS" envDefault:"plain" desc:"Addresses in the log lines of refusals: plain, hash (under a key that each process draws for itself) or none"`
+	ReplicaID           string     `env:"REPLICA_ID" desc:"Name of this replica in claims and logs; empty is the host's name"`
 }
 
 // Route sends the events whose type matches Pattern to Topic. Pattern is a full

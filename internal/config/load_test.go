@@ -111,9 +111,11 @@ func TestLoadDefaults(t *testing.T) {
 		BackfillEnabled:              true, BackfillGrace: time.Minute, BackfillInterval: 5 * time.Second,
 		BackfillBatch: 100, BackfillAttempts: 8, ReconcileWindow: 24 * time.Hour, ReconcileJoinField: "registrationCode",
 		DedupOnOutage: "spool", SpoolDir: "spool", SpoolMaxBytes: 1 << 30,
-		LogLevel:  slog.LevelInfo,
-		LogFormat: config.LogJSON,
-		ReplicaID: "replica-1",
+		LogLevel:            slog.LevelInfo,
+		LogFormat:           config.LogJSON,
+		AuditLinesPerSecond: 10,
+		AuditAddress:        config.AuditPlain,
+		ReplicaID:           "replica-1",
 	}, cfg)
 	require.NoError(t, cfg.Validate())
 }

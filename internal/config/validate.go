@@ -219,6 +219,8 @@ func (c Config) validateRest(bad problems) {
 	if !slices.Contains(levels, c.LogLevel) {
 		bad.add("LOG_LEVEL", "%q: want debug, info, warn or error", c.LogLevel)
 	}
+	bad.notNegative("AUDIT_LINES_PER_SECOND", c.AuditLinesPerSecond)
+	bad.oneOf("AUDIT_ADDRESS", c.AuditAddress, AuditPlain, AuditHash, AuditNone)
 	bad.oneOf("LOG_FORMAT", c.LogFormat, LogJSON, LogText)
 	if !consistsOf(c.ReplicaID, alphanumeric+"._-", 128) {
 		bad.add("REPLICA_ID", "%s: want 1 to 128 letters, digits, ., _ and -", quote(c.ReplicaID))

@@ -106,6 +106,8 @@ func TestLoadValues(t *testing.T) {
 		{"RECONCILE_JOIN_FIELD", "", values{"registrationCode", "data.user-1"}, values{"a b", "ü"}},
 		{"QUARANTINE_KEY", "", values{keyA, keyB}, values{"short", keyA + keyA}},
 		{"LOG_LEVEL", "", values{"debug", "INFO", "warn", "error"}, values{"loud", "info+1"}},
+		{"AUDIT_LINES_PER_SECOND", "", values{"0", "100"}, values{"-1", "x"}},
+		{"AUDIT_ADDRESS", "", values{"plain", "hash", "none"}, values{"full"}},
 		{"LOG_FORMAT", "", values{"json", "text"}, values{"xml"}},
 		{"REPLICA_ID", "", values{"pod-1.example"}, values{"a b", strings.Repeat("x", 129)}},
 	}

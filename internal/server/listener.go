@@ -21,7 +21,7 @@ type cappedListener struct {
 	total     int
 	perSite   int
 	writeTime time.Duration
-	refused   func(cause string)
+	refused   func(p *problem, peer netip.Addr)
 	proxySeen func()
 
 	mu       sync.Mutex
@@ -48,11 +48,11 @@ func (l *cappedListener) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		admitted, cause := l.admit(c)
-		if cause == "" {
+		admitted, refusal := l.admit(c)
+		if refusal == nil {
 			return admitted, nil
 		}
-		l.refused(cause)
+		l.refused(refusal, peerOf(c))
 		c.Close()
 	}
 }
@@ -79,7 +79,7 @@ func (l *cappedListener) Close() error {
 	return nil
 }
 
-func (l *cappedListener) admit(accepted net.Conn) (net.Conn, string) {
+func (l *cappedListener) admit(accepted net.Conn) (net.Conn, *problem) {
 	peer := peerOf(accepted)
 	if l.addresses.looksLikeProxy(peer) {
 		l.proxySeen()
@@ -90,15 +90,15 @@ func (l *cappedListener) admit(accepted net.Conn) (net.Conn, string) {
 	defer l.mu.Unlock()
 	switch {
 	case len(l.open) >= l.total:
-		return nil, "connections"
+		return nil, errConnections
 	case limited && l.sites[from] >= l.perSite:
-		return nil, "connections_per_address"
+		return nil, errSite
 	}
 	c := &conn{Conn: accepted, writeTime: l.writeTime, parting: l.parting, patience: l.patience}
 	c.closed = func() { l.leave(c, from) }
 	l.open[c] = struct{}{}
 	l.sites[from]++
-	return c, ""
+	return c, nil
 }
 
 func (l *cappedListener) leave(c *conn, from netip.Prefix) {

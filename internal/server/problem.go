@@ -21,6 +21,8 @@ type problem struct {
 	cause      string        // metric label, from this file only
 	retryAfter time.Duration // 0: no such header
 	hangUp     bool          // the request's end is in doubt, or not worth reading
+	because    error         // for the log: what kept an authentic event from being taken
+	id         string        // of that event; "" for a body that is none
 }
 
 func (p *problem) Error() string { return p.cause }
@@ -51,9 +53,15 @@ var (
 	errInternal   = &problem{status: 500, title: "Internal Server Error", cause: "internal", hangUp: true}
 )
 
+// The refusals at accept, which nobody is told.
+var (
+	errConnections = &problem{cause: "connections"}
+	errSite        = &problem{cause: "connections_per_address"}
+)
+
 // unsettled says to an authentic sender why its event could not be taken now.
-func unsettled(err error) *problem {
-	p := &problem{status: 503, title: "Service Unavailable", retryAfter: 5 * time.Second}
+func unsettled(err error, id string) *problem {
+	p := &problem{status: 503, title: "Service Unavailable", retryAfter: 5 * time.Second, because: err, id: id}
 	switch {
 	case errors.Is(err, dispatch.ErrStore):
 		p.cause, p.detail = "store", "the store of known events does not answer; send the event again"

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"strconv"
 	"time"
 
@@ -154,8 +155,7 @@ func (s *Server) read(opened decrypt.Opened, openErr error, now time.Time) (even
 
 func (s *Server) quarantine(ctx context.Context, c *fiber.Ctx, h *hook, suspect dispatch.Suspect) error {
 	if err := s.opts.Dispatcher.Quarantine(ctx, suspect); err != nil {
-		s.opts.Log.Warn("an authentic body could not be quarantined", "webhook", h.ID, "reason", suspect.Reason, "error", err)
-		return unsettled(err)
+		return unsettled(fmt.Errorf("quarantine a body that is %s: %w", suspect.Reason, err), "")
 	}
 	return s.quarantined(c, h, suspect.Reason, suspect.ReceivedAt)
 }
@@ -169,9 +169,8 @@ func (s *Server) quarantined(c *fiber.Ctx, h *hook, reason dispatch.Reason, rece
 
 func (s *Server) answer(c *fiber.Ctx, h *hook, e event.Event, outcome dispatch.Outcome, err error, received time.Time) error {
 	if err != nil {
-		p := unsettled(err)
+		p := unsettled(err, e.ID)
 		s.metrics.took(p.cause, received)
-		s.opts.Log.Warn("an event could not be taken now", "webhook", h.ID, "id", e.ID, "error", err)
 		return p
 	}
 	if outcome == dispatch.Quarantined {

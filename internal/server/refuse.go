@@ -2,6 +2,7 @@ package server
 
 import (
 	"errors"
+	"net/netip"
 	"runtime/debug"
 	"strconv"
 
@@ -30,7 +31,11 @@ func (s *Server) refuseUnread(ctx *fasthttp.RequestCtx, err error) {
 	case isTimeout(err):
 		p = errSlow
 	}
-	s.turnAway(ctx, p)
+	s.count(p)
+	if s.audit.admits(p) {
+		s.audit.write(p, "", peerAddr(ctx)) // of the header, only a part may be there
+	}
+	p.write(ctx)
 }
 
 // refuse answers whatever a handler or Fiber refuses.
@@ -40,7 +45,26 @@ func (s *Server) refuse(c *fiber.Ctx, err error) error {
 }
 
 func (s *Server) turnAway(ctx *fasthttp.RequestCtx, p *problem) {
+	s.count(p)
+	if s.audit.admits(p) {
+		webhook := ""
+		if h := s.hookAt(ctx.Request.Header.RequestURI()); h != nil {
+			webhook = h.ID
+		}
+		s.audit.write(p, webhook, s.addresses.client(peerAddr(ctx), forwardedFor(ctx)))
+	}
+	p.write(ctx)
+}
+
+func (s *Server) count(p *problem) {
 	s.metrics.refusals.WithLabelValues(p.cause).Inc()
 	s.metrics.answers.WithLabelValues(strconv.Itoa(p.status)).Inc()
-	p.write(ctx)
+}
+
+// refuseConnection notes a connection that is closed at accept.
+func (s *Server) refuseConnection(p *problem, peer netip.Addr) {
+	s.metrics.refusals.WithLabelValues(p.cause).Inc()
+	if s.audit.admits(p) {
+		s.audit.write(p, "", plain(peer))
+	}
 }

@@ -80,6 +80,7 @@ type Options struct {
 	Webhooks   []Webhook
 	Limits     Limits
 	Dispatcher *dispatch.Dispatcher
+	Audit      Audit
 	Log        *slog.Logger
 	Metrics    prometheus.Registerer
 	Now        func() time.Time // nil: time.Now
@@ -96,6 +97,7 @@ type Server struct {
 	atWork    budget // requests
 	held      budget // those of them that wait for a new secret
 	metrics   *metrics
+	audit     *audit
 	listener  *cappedListener
 	warnProxy sync.Once
 }
@@ -119,13 +121,14 @@ func New(opts Options) (*Server, error) {
 	s := &Server{
 		opts:      opts,
 		hooks:     make(map[string]*hook, len(opts.Webhooks)),
+		audit:     newAudit(opts.Audit, opts.Log),
 		addresses: addresses{allowed: l.AllowedCIDRs, trusted: l.TrustedProxies},
 		bodies:    budget{limit: l.BodyBudgetBytes},
 		atWork:    budget{limit: int64(l.MaxRequests)},
 		held:      budget{limit: l.BodyBudgetBytes / heldShare},
 	}
 	s.listener = newCappedListener(l, s.addresses)
-	s.listener.refused = func(cause string) { s.metrics.refusals.WithLabelValues(cause).Inc() }
+	s.listener.refused = s.refuseConnection
 	s.listener.proxySeen = s.warnOfProxy
 	s.metrics = newMetrics(opts.Metrics,
 		func() float64 { return float64(s.listener.connections()) },
@@ -212,6 +215,7 @@ func (s *Server) Serve(l net.Listener) error {
 // when all are closed or the context ends. Who wants to connect meanwhile is not
 // answered, or refused.
 func (s *Server) Shutdown(ctx context.Context) error {
+	defer s.audit.flush()
 	if served := s.door.close(); served != nil {
 		s.listener.part(ctx)
 		select {
