@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"net/netip"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -22,6 +23,7 @@ import (
 // for a while, its patience.
 type conn struct {
 	net.Conn
+	peer      netip.Addr
 	once      sync.Once
 	closed    func()
 	lingering atomic.Bool

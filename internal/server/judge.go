@@ -106,6 +106,9 @@ func forwardedFor(ctx *fasthttp.RequestCtx) string {
 }
 
 func peerAddr(ctx *fasthttp.RequestCtx) netip.Addr {
+	if c, ok := ctx.Conn().(*conn); ok {
+		return c.peer
+	}
 	peer, _ := netip.ParseAddrPort(ctx.RemoteAddr().String())
 	return peer.Addr()
 }

@@ -94,7 +94,7 @@ func (l *cappedListener) admit(accepted net.Conn) (net.Conn, *problem) {
 	case limited && l.sites[from] >= l.perSite:
 		return nil, errSite
 	}
-	c := &conn{Conn: accepted, writeTime: l.writeTime, parting: l.parting, patience: l.patience}
+	c := &conn{Conn: accepted, peer: peer, writeTime: l.writeTime, parting: l.parting, patience: l.patience}
 	c.closed = func() { l.leave(c, from) }
 	l.open[c] = struct{}{}
 	l.sites[from]++

@@ -1,7 +1,6 @@
 package server
 
 import (
-	"encoding/json"
 	"errors"
 	"strconv"
 	"time"
@@ -92,15 +91,20 @@ func (p *problem) write(ctx *fasthttp.RequestCtx) {
 	if p.status == fiber.StatusMethodNotAllowed {
 		header.Set(fiber.HeaderAllow, fiber.MethodPost)
 	}
-	body, _ := json.Marshal(struct { // strings and a number: it cannot fail
-		Type   string `json:"type"`
-		Title  string `json:"title"`
-		Status int    `json:"status"`
-		Detail string `json:"detail,omitempty"`
-	}{"about:blank", p.title, p.status, p.detail})
 	ctx.SetStatusCode(p.status)
 	ctx.SetContentType("application/problem+json")
-	ctx.SetBody(body)
+	ctx.SetBody(p.document(ctx.Response.Body()))
+}
+
+// document appends what the sender reads. Titles and details are of this file,
+// and nothing in them needs an escape.
+func (p *problem) document(dst []byte) []byte {
+	dst = append(append(dst, `{"type":"about:blank","title":"`...), p.title...)
+	dst = strconv.AppendInt(append(dst, `","status":`...), int64(p.status), 10)
+	if p.detail != "" {
+		dst = append(append(append(dst, `,"detail":"`...), p.detail...), '"')
+	}
+	return append(dst, '}')
 }
 
 // asProblem turns what Fiber and fasthttp report into one of ours. Their own
