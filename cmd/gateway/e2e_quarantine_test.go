@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bytes"
+	"compress/gzip"
 	"encoding/json"
 	"net/http"
 	"path/filepath"
@@ -228,6 +230,25 @@ func TestReplayOfWhatIsNoEvent(t *testing.T) {
 	g.quarantined(t, plain, noType, ahead, stale)
 	requireResults(t, s.replayed(t, exitFailed, s.environ(), "--all"), "malformed", "future", "accepted")
 	requireResults(t, s.replayed(t, exitFailed, s.environ(), "--all", "--dry-run"), "malformed", "future", "ready")
+}
+
+// TestReplayOfAGzippedBody, which the record holds as it came, without the
+// header that said so.
+func TestReplayOfAGzippedBody(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	g := s.serve(t)
+	stale := sampleAt("enrollment.started", "op", time.Now().Add(-200*time.Hour))
+	var zipped bytes.Buffer
+	w := gzip.NewWriter(&zipped)
+	_, err := w.Write(stale.body)
+	require.NoError(t, err)
+	require.NoError(t, w.Close())
+	g.quarantined(t, simulator.Scheme{Secret: s.hook.Secret, Cipher: "none"}, sample{body: zipped.Bytes()})
+	requireResults(t, s.replayed(t, exitOK, s.environ(), "--all"), "accepted")
+	records := s.records(t, s.topic(event.Enrollment))
+	require.Len(t, records, 1)
+	require.Equal(t, string(stale.body), string(records[0].Value))
 }
 
 // TestReplayWithTheFile needs the file that the gateway has.

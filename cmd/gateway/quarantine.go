@@ -164,7 +164,11 @@ func (w *ward) reopen(r dispatch.Sealed) (dispatch.Inbound, error) {
 	plaintext := suspect.Body
 	// A refused record was an event, opened; what was redacted had come in plaintext.
 	if suspect.Reason != dispatch.ReasonRefused && suspect.Redacted == "" {
-		opened, err := w.openers[suspect.WebhookID].Open(suspect.Body, decrypt.NoSecret)
+		body, err := server.Inflate(suspect.Body, int(w.cfg.HTTPMaxBodyBytes))
+		if err != nil {
+			return dispatch.Inbound{}, err
+		}
+		opened, err := w.openers[suspect.WebhookID].Open(body, decrypt.NoSecret)
 		if err != nil {
 			return dispatch.Inbound{}, err
 		}

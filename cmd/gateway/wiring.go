@@ -146,12 +146,15 @@ func newPublic(cfg config.Config, proof *server.TLS, d *dispatch.Dispatcher, log
 	}
 	return server.New(server.Options{
 		Webhooks: webhooks, TLS: proof, Dispatcher: d, Log: log, Metrics: reg,
+		Audit: server.Audit{LinesPerSecond: cfg.AuditLinesPerSecond, Address: server.AuditAddress(cfg.AuditAddress)},
 		Limits: server.Limits{
 			MaxBodyBytes: int(cfg.HTTPMaxBodyBytes), BodyBudgetBytes: cfg.HTTPBodyBudgetBytes,
+			MaxHeaderBytes: cfg.HTTPMaxHeaderBytes, MaxHeaders: cfg.HTTPMaxHeaders, MaxRequests: cfg.HTTPMaxRequests,
 			ReadTimeout: cfg.HTTPReadTimeout, IdleTimeout: cfg.HTTPIdleTimeout, RequestTimeout: cfg.HTTPRequestTimeout,
 			MaxConnections: cfg.HTTPMaxConnections, MaxConnectionsPerAddress: cfg.HTTPMaxConnectionsPerAddress,
 			RequestsPerAddress: cfg.HTTPRatePerAddress, RequestsPerWebhook: cfg.HTTPQuotaPerWebhook,
 			AllowedCIDRs: cfg.AllowedCIDRs, TrustedProxies: cfg.TrustedProxies, MaxAge: cfg.DedupTTL,
+			AcceptGzip: cfg.HTTPAcceptGzip,
 		},
 	})
 }

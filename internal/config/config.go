@@ -45,6 +45,13 @@ const (
 	OutageReject = "reject"
 )
 
+// Values of Config.AuditAddress.
+const (
+	AuditPlain = "plain"
+	AuditHash  = "hash"
+	AuditNone  = "none"
+)
+
 // SpoolNone as Config.SpoolDir switches the spool off.
 const SpoolNone = "none"
 
@@ -76,14 +83,18 @@ type Config struct {
 	HTTPTLSKeyFile               string         `env:"HTTP_TLS_KEY_FILE" desc:"File of that certificate's private key (PEM)"`
 	HTTPTLSClientCAFile          string         `env:"HTTP_TLS_CLIENT_CA_FILE" desc:"File of certificates (PEM) that vouch for senders, each of which must then show one; empty asks for none"`
 	HTTPMaxBodyBytes             int64          `env:"HTTP_MAX_BODY_BYTES" envDefault:"983040" desc:"Largest body in bytes; larger ones are answered 413"`
-	HTTPBodyBudgetBytes          int64          `env:"HTTP_BODY_BUDGET_BYTES" envDefault:"67108864" desc:"Memory in bytes for all bodies together"`
-	HTTPReadTimeout              time.Duration  `env:"HTTP_READ_TIMEOUT" envDefault:"10s" desc:"Longest time to read a request's headers and body"`
+	HTTPBodyBudgetBytes          int64          `env:"HTTP_BODY_BUDGET_BYTES" envDefault:"67108864" desc:"Memory in bytes for all bodies together, at least twice HTTP_MAX_BODY_BYTES"`
+	HTTPMaxHeaderBytes           int            `env:"HTTP_MAX_HEADER_BYTES" envDefault:"8192" desc:"Largest request line and headers together in bytes; larger ones are answered 431; a connection in use takes as much memory"`
+	HTTPMaxHeaders               int            `env:"HTTP_MAX_HEADERS" envDefault:"100" desc:"Header lines of a request at most; more are answered 431"`
+	HTTPMaxRequests              int            `env:"HTTP_MAX_REQUESTS" envDefault:"4096" desc:"Requests at work at once, from the end of the body to the answer; more are answered 503"`
+	HTTPReadTimeout              time.Duration  `env:"HTTP_READ_TIMEOUT" envDefault:"10s" desc:"Longest time to read a request, headers and body together, however it trickles; also for the sender to take an answer"`
 	HTTPIdleTimeout              time.Duration  `env:"HTTP_IDLE_TIMEOUT" envDefault:"60s" desc:"Longest time that a connection may wait for its next request"`
 	HTTPRequestTimeout           time.Duration  `env:"HTTP_REQUEST_TIMEOUT" envDefault:"4s" desc:"Longest time from the claim to the answer; AwareID is assumed to give up after 5 seconds"`
 	HTTPMaxConnections           int            `env:"HTTP_MAX_CONNECTIONS" envDefault:"10000" desc:"Open connections at most"`
 	HTTPMaxConnectionsPerAddress int            `env:"HTTP_MAX_CONNECTIONS_PER_ADDRESS" envDefault:"512" desc:"Open connections from one address (IPv6: one /64) at most"`
 	HTTPRatePerAddress           int            `env:"HTTP_RATE_PER_ADDRESS" envDefault:"0" desc:"Requests a second from one address, counted ahead of the signature; 0 is no limit"`
 	HTTPQuotaPerWebhook          int            `env:"HTTP_QUOTA_PER_WEBHOOK" envDefault:"0" desc:"Authentic requests a second for one webhook; 0 is no limit"`
+	HTTPAcceptGzip               bool           `env:"HTTP_ACCEPT_GZIP" envDefault:"false" desc:"Take bodies with Content-Encoding: gzip, signed as they come and at most HTTP_MAX_BODY_BYTES unpacked; wants a signature over the body"`
 	AllowedCIDRs                 []netip.Prefix `env:"ALLOWED_CIDRS" desc:"Networks or addresses that may call, comma separated; empty lets all"`
 	TrustedProxies               []netip.Prefix `env:"TRUSTED_PROXIES" desc:"Networks or addresses whose X-Forwarded-For is believed, comma separated"`
 	HTTPShutdownTimeout          time.Duration  `env:"HTTP_SHUTDOWN_TIMEOUT" envDefault:"25s" desc:"Longest time to finish the requests in flight at a stop"`
@@ -138,9 +149,11 @@ type Config struct {
 
 	QuarantineKey Secret `env:"QUARANTINE_KEY" desc:"Key that encrypts the bodies in the quarantine topic, base64 of 32 bytes; of several, by comma or one a line, the first encrypts and all open"`
 
-	LogLevel  slog.Level `env:"LOG_LEVEL" envDefault:"info" desc:"Least level that is logged: debug, info, warn or error"`
-	LogFormat string     `env:"LOG_FORMAT" envDefault:"json" desc:"Form of a log line: json or text"`
-	ReplicaID string     `env:"REPLICA_ID" desc:"Name of this replica in claims and logs; empty is the host's name"`
+	LogLevel            slog.Level `env:"LOG_LEVEL" envDefault:"info" desc:"Least level that is logged: debug, info, warn or error"`
+	LogFormat           string     `env:"LOG_FORMAT" envDefault:"json" desc:"Form of a log line: json or text"`
+	AuditLinesPerSecond int        `env:"AUDIT_LINES_PER_SECOND" envDefault:"10" desc:"Log lines a second for the refusals of one cause; what is beyond is told as a count each second; 0 logs only authentic events that could not be taken"`
+	AuditAddress        string     `env:"AUDIT_ADDRESS" envDefault:"plain" desc:"Addresses in the log lines of refusals: plain, hash (under a key that each process draws for itself) or none"`
+	ReplicaID           string     `env:"REPLICA_ID" desc:"Name of this replica in claims and logs; empty is the host's name"`
 }
 
 // Route sends the events whose type matches Pattern to Topic. Pattern is a full

@@ -87,6 +87,9 @@ func TestLoadDefaults(t *testing.T) {
 		HTTPAddr:                     ":8080",
 		HTTPMaxBodyBytes:             983040,
 		HTTPBodyBudgetBytes:          64 << 20,
+		HTTPMaxHeaderBytes:           8192,
+		HTTPMaxHeaders:               100,
+		HTTPMaxRequests:              4096,
 		HTTPReadTimeout:              10 * time.Second,
 		HTTPIdleTimeout:              time.Minute,
 		HTTPRequestTimeout:           4 * time.Second,
@@ -108,9 +111,11 @@ func TestLoadDefaults(t *testing.T) {
 		BackfillEnabled:              true, BackfillGrace: time.Minute, BackfillInterval: 5 * time.Second,
 		BackfillBatch: 100, BackfillAttempts: 8, ReconcileWindow: 24 * time.Hour, ReconcileJoinField: "registrationCode",
 		DedupOnOutage: "spool", SpoolDir: "spool", SpoolMaxBytes: 1 << 30,
-		LogLevel:  slog.LevelInfo,
-		LogFormat: config.LogJSON,
-		ReplicaID: "replica-1",
+		LogLevel:            slog.LevelInfo,
+		LogFormat:           config.LogJSON,
+		AuditLinesPerSecond: 10,
+		AuditAddress:        config.AuditPlain,
+		ReplicaID:           "replica-1",
 	}, cfg)
 	require.NoError(t, cfg.Validate())
 }
@@ -304,17 +309,6 @@ func TestWarnings(t *testing.T) {
 			require.Contains(t, strings.Join(warnings, "\n"), tt.want)
 		})
 	}
-}
-
-func TestLoadRefusesWhatIsPlanned(t *testing.T) {
-	names := []string{"HTTP_ACCEPT_GZIP", "HTTP_ACCEPT_GZIP_FILE"}
-	var changes []string
-	for _, name := range names {
-		changes = append(changes, name+"=x")
-	}
-	_, _, err := config.Load(environ(changes...))
-	require.Equal(t, names, problemLines(t, err))
-	require.ErrorContains(t, err, "HTTP_ACCEPT_GZIP: not supported by this version")
 }
 
 // platform is what AWAREID_BASE_URL wants beside it.

@@ -141,8 +141,6 @@ func checkNames(vars map[string]string, bad problems) (warnings []string) {
 			if v.Secret && vars[name] == "" {
 				warnings = append(warnings, name+" is set but empty and counts as not set")
 			}
-		case isPlanned(name):
-			bad.add(name, "not supported by this version; remove it")
 		case !prefixes[firstWord(name)] || name == "HTTP_PROXY":
 		case injected.MatchString(name):
 			warnings = append(warnings, name+" is no variable of the gateway and ignored; it has the form that Kubernetes gives to a service's address")
@@ -151,16 +149,6 @@ func checkNames(vars map[string]string, bad problems) (warnings []string) {
 		}
 	}
 	return warnings
-}
-
-// isPlanned recognizes what the design has and this version has not: a filter or
-// a limit that an operator believes in must not be silently off.
-func isPlanned(name string) bool {
-	switch strings.TrimSuffix(name, fileSuffix) {
-	case "HTTP_ACCEPT_GZIP":
-		return true
-	}
-	return false
 }
 
 // kubernetesNames matches what Kubernetes injects for each service of a

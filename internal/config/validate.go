@@ -15,6 +15,8 @@ const (
 	maxTopicLength = 249 // Kafka's bound
 	maxTypeLength  = 128 // of an event type
 	minTokenLength = 16
+	// Every connection in use takes memory for the largest header.
+	minHeaderBytes, maxHeaderBytes = 1 << 10, 1 << 20
 	// senderTimeout is when AwareID is assumed to give up on a callback.
 	senderTimeout = 5 * time.Second
 	// longestFamily is the longest name that follows the topic prefix.
@@ -71,9 +73,17 @@ func (c Config) validateHTTP(bad problems) {
 	}
 	positive(bad, "HTTP_MAX_BODY_BYTES", c.HTTPMaxBodyBytes)
 	positive(bad, "HTTP_BODY_BUDGET_BYTES", c.HTTPBodyBudgetBytes)
-	if c.HTTPBodyBudgetBytes < c.HTTPMaxBodyBytes {
-		bad.add("HTTP_BODY_BUDGET_BYTES", "%d is less than HTTP_MAX_BODY_BYTES", c.HTTPBodyBudgetBytes)
+	if c.HTTPBodyBudgetBytes/2 < c.HTTPMaxBodyBytes { // a body that grows is there twice
+		bad.add("HTTP_BODY_BUDGET_BYTES", "%d is less than twice HTTP_MAX_BODY_BYTES", c.HTTPBodyBudgetBytes)
 	}
+	if c.HTTPAcceptGzip && (!c.SignatureRequired || c.SignatureCovers != CoversBody) {
+		bad.add("HTTP_ACCEPT_GZIP", "wants SIGNATURE_REQUIRED=true and SIGNATURE_COVERS=body: nothing is unpacked that is not authentic")
+	}
+	if c.HTTPMaxHeaderBytes < minHeaderBytes || c.HTTPMaxHeaderBytes > maxHeaderBytes {
+		bad.add("HTTP_MAX_HEADER_BYTES", "%d: want %d to %d", c.HTTPMaxHeaderBytes, minHeaderBytes, maxHeaderBytes)
+	}
+	positive(bad, "HTTP_MAX_HEADERS", c.HTTPMaxHeaders)
+	positive(bad, "HTTP_MAX_REQUESTS", c.HTTPMaxRequests)
 	positive(bad, "HTTP_READ_TIMEOUT", c.HTTPReadTimeout)
 	positive(bad, "HTTP_IDLE_TIMEOUT", c.HTTPIdleTimeout)
 	positive(bad, "HTTP_REQUEST_TIMEOUT", c.HTTPRequestTimeout)
@@ -213,6 +223,8 @@ func (c Config) validateRest(bad problems) {
 	if !slices.Contains(levels, c.LogLevel) {
 		bad.add("LOG_LEVEL", "%q: want debug, info, warn or error", c.LogLevel)
 	}
+	bad.notNegative("AUDIT_LINES_PER_SECOND", c.AuditLinesPerSecond)
+	bad.oneOf("AUDIT_ADDRESS", c.AuditAddress, AuditPlain, AuditHash, AuditNone)
 	bad.oneOf("LOG_FORMAT", c.LogFormat, LogJSON, LogText)
 	if !consistsOf(c.ReplicaID, alphanumeric+"._-", 128) {
 		bad.add("REPLICA_ID", "%s: want 1 to 128 letters, digits, ., _ and -", quote(c.ReplicaID))

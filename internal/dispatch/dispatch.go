@@ -439,7 +439,7 @@ func (d *Dispatcher) quarantineRefused(ctx context.Context, dl *delivery) error 
 	return d.Quarantine(ctx, Suspect{
 		Body: dl.record.Value, WebhookID: dl.webhook, Reason: ReasonRefused,
 		ReceivedAt: dl.received, Release: dl.memory.release, origin: dl.origin,
-		Plaintext: true, Redacted: privacy.Done(headerOf(dl.record.Headers, headerPrivacy)),
+		Plaintext: dl.record.Value, Redacted: privacy.Done(headerOf(dl.record.Headers, headerPrivacy)),
 	})
 }
 

@@ -131,13 +131,15 @@ func TestWhatQuarantineKeeps(t *testing.T) {
 	const plain = `{"id":7,"username":"canary","email":"canary"}`
 	for name, tc := range map[string]struct {
 		body      string
-		plaintext bool
+		plaintext string // without its coding
 		done      privacy.Done
 	}{
-		"plaintext":            {plain, true, "drop=$.username;hash=$.email"},
-		"ciphertext":           {plain, false, ""},
-		"no JSON":              {`{"username":"canary"`, true, ""},
-		"nothing that matches": {`{"id":7}`, true, ""},
+		"plaintext":            {plain, plain, "drop=$.username;hash=$.email"},
+		"ciphertext":           {plain, "", ""},
+		"no JSON":              {`{"username":"canary"`, `{"username":"canary"`, ""},
+		"nothing that matches": {`{"id":7}`, `{"id":7}`, ""},
+		"coded":                {"\x1f\x8b", plain, "drop=$.username;hash=$.email"},
+		"coded, no match":      {"\x1f\x8b", `{"id":7}`, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var p fakeProducer
@@ -145,7 +147,10 @@ func TestWhatQuarantineKeeps(t *testing.T) {
 			seal := newSealer(t, quarantineKey)
 			d := newDispatcher(t, store, &p, withPrivacy(t, "$.x", "$.y"), func(o *dispatch.Options) { o.Sealer = seal })
 			s := suspect(webhook)
-			s.Body, s.Plaintext = []byte(tc.body), tc.plaintext
+			s.Body = []byte(tc.body)
+			if tc.plaintext != "" {
+				s.Plaintext = []byte(tc.plaintext)
+			}
 			require.NoError(t, d.Quarantine(t.Context(), s))
 			d.close(t)
 			r := p.produced()[0].record

@@ -44,7 +44,7 @@ type Suspect struct {
 	Reason     Reason
 	ReceivedAt time.Time
 	Release    func() // as in Inbound
-	Plaintext  bool   // the body came unencrypted
+	Plaintext  []byte // the body without its coding where it came unencrypted; else nil
 	Redacted   privacy.Done
 
 	origin Origin // of the event that it is; "": it is none
@@ -80,10 +80,10 @@ func (d *Dispatcher) Quarantine(ctx context.Context, s Suspect) error {
 }
 
 func (d *Dispatcher) redacted(s Suspect) Suspect {
-	if !s.Plaintext {
+	if s.Plaintext == nil {
 		return s
 	}
-	if body, done, err := d.opts.Privacy.Redact(s.Body, s.Redacted); err == nil {
+	if body, done, err := d.opts.Privacy.Redact(s.Plaintext, s.Redacted); err == nil && done != "" {
 		s.Body, s.Redacted = body, done
 	}
 	return s

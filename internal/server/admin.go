@@ -48,6 +48,9 @@ type Admin struct {
 	ailing map[string]bool // checks that failed when they were asked last
 }
 
+// adminTime bounds the reading of a request and the writing of an answer.
+const adminTime = 10 * time.Second
+
 // askTimeout bounds one readiness answer.
 const askTimeout = 2 * time.Second
 
@@ -68,8 +71,8 @@ func newAdminApp() *fiber.App {
 	app := fiber.New(fiber.Config{
 		DisableStartupMessage:        true,
 		DisablePreParseMultipartForm: true,
-		ReadTimeout:                  10 * time.Second,
-		WriteTimeout:                 10 * time.Second,
+		ReadTimeout:                  adminTime,
+		WriteTimeout:                 adminTime,
 		IdleTimeout:                  time.Minute,
 		BodyLimit:                    64 << 10,
 		Network:                      fiber.NetworkTCP,

@@ -38,10 +38,10 @@ const maxGuesses = 20
 // adminListener caps connections at accept; proof may be nil.
 func adminListener(l net.Listener, proof *TLS) net.Listener {
 	capped := newCappedListener(Limits{
-		MaxConnections: maxAdminConnections, MaxConnectionsPerAddress: maxAdminConnectionsPerAddress,
+		ReadTimeout: adminTime, MaxConnections: maxAdminConnections, MaxConnectionsPerAddress: maxAdminConnectionsPerAddress,
 	}, addresses{})
 	capped.Listener, capped.tls = l, proof
-	capped.refused, capped.failed, capped.proxySeen = func(string) {}, func(string) {}, func() {}
+	capped.refused, capped.failed, capped.proxySeen = func(*problem, netip.Addr) {}, func(string, netip.Addr) {}, func() {}
 	return capped
 }
 

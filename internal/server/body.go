@@ -10,17 +10,18 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
-// budget bounds the bytes of all bodies in memory together. Bytes count from
-// when they arrive, not from when they are announced: what is announced costs
-// the sender nothing.
+// budget bounds what there is at once: bytes of all bodies in memory, requests
+// at work. Bytes count from when they arrive, not from when they are announced:
+// what is announced costs the sender nothing.
 type budget struct {
 	limit int64
 	used  atomic.Int64
 }
 
-// take is false, and takes nothing, where n bytes more would pass the limit.
-func (b *budget) take(n int64) bool {
-	if b.used.Add(n) > b.limit {
+// take is false, and takes nothing, where n more would leave less than a reserve
+// of the limit.
+func (b *budget) take(n, reserve int64) bool {
+	if b.used.Add(n) > b.limit-reserve {
 		b.used.Add(-n)
 		return false
 	}
@@ -28,6 +29,14 @@ func (b *budget) take(n int64) bool {
 }
 
 func (b *budget) give(n int64) { b.used.Add(-n) }
+
+// retake takes what was given for a while, even past the limit.
+func (b *budget) retake(n int64) { b.used.Add(n) }
+
+// smallBody is the size up to which a body may take of the last half of the
+// budget. A few large ones that stall, which cost their sender little, would
+// otherwise leave no room for callbacks, which are small.
+const smallBody = 16 << 10
 
 // firstRead is what a body is given room for before any of it has arrived,
 // whatever length it announces.
@@ -44,13 +53,14 @@ func readBody(r io.Reader, announced, limit int, b *budget) ([]byte, error) {
 	if announced >= 0 {
 		most = announced
 	}
-	body, ok := grow(nil, min(firstRead, most), b)
+	reserve := max(0, min(b.limit/2, b.limit-2*int64(limit))) // a body that grows is there twice
+	body, ok := b.grow(nil, min(firstRead, most), reserve)
 	if !ok {
 		return nil, errBudget
 	}
 	for {
 		if len(body) == cap(body) {
-			larger, ok := grow(body, min(2*cap(body), most), b)
+			larger, ok := b.grow(body, min(2*cap(body), most), reserve)
 			if !ok {
 				b.give(int64(cap(body)))
 				return nil, errBudget
@@ -74,9 +84,13 @@ func readBody(r io.Reader, announced, limit int, b *budget) ([]byte, error) {
 	}
 }
 
-// grow moves body to memory of a capacity that the budget has room for.
-func grow(body []byte, capacity int, b *budget) ([]byte, bool) {
-	if !b.take(int64(capacity)) {
+// grow moves body to memory of a capacity that the budget has room for, beside a
+// reserve for small ones.
+func (b *budget) grow(body []byte, capacity int, reserve int64) ([]byte, bool) {
+	if capacity <= smallBody {
+		reserve = 0
+	}
+	if !b.take(int64(capacity), reserve) {
 		return nil, false
 	}
 	larger := make([]byte, len(body), capacity)

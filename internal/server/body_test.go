@@ -107,3 +107,24 @@ func TestTheBudgetIsFreeAfterEveryKindOfEnding(t *testing.T) {
 	c.Close()
 	g.eventually(t, "gateway_body_bytes", 0)
 }
+
+// TestLargeBodiesLeaveRoomForSmallOnes: those that stall are cheap to send.
+func TestLargeBodiesLeaveRoomForSmallOnes(t *testing.T) {
+	g := newBackend(t).serve(t, func(s *setUp) { s.Limits.BodyBudgetBytes = 256 << 10 })
+	stalled := post(server.Path, http.Header{}, make([]byte, 60_000))
+	var last *conn
+	refused := func() float64 { return g.metric(`gateway_refusals_total{cause="body_budget"}`) }
+	for refused() == 0 {
+		last = g.dial(t).send(stalled[:len(stalled)-1])
+		require.Eventually(t, func() bool {
+			return refused() > 0 || g.metric("gateway_body_bytes") > 0
+		}, 10*time.Second, time.Millisecond)
+	}
+	a := last.answer(t)
+	require.Empty(t, requireProblem(t, a, 503))
+	require.Equal(t, "1", a.header.Get("Retry-After"))
+	last.hungUp(t, a)
+	for range 5 {
+		require.Equal(t, 200, g.exchange(t, g.valid(t)).status)
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"net/netip"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -23,11 +24,13 @@ import (
 // for a while, its patience.
 type conn struct {
 	net.Conn  // with TLS inside, where there is TLS
+	peer      netip.Addr
 	once      sync.Once
 	closed    func()
-	failed    func(how string) // told of a handshake that failed
-	secured   bool             // the handshake is done; for Read alone
+	failed    func(how string, peer netip.Addr) // told of a handshake that failed
+	secured   bool                              // the handshake is done; for Read alone
 	lingering atomic.Bool
+	writeTime time.Duration // in which a peer must take what is written at once
 
 	mu       sync.Mutex
 	parting  bool
@@ -133,6 +136,15 @@ func (c *conn) Read(p []byte) (int, error) {
 		return n, nil
 	}
 	return 0, io.EOF
+}
+
+// Write writes, and fails where the peer does not take it in time: one that asks
+// and never reads is cut. The time begins with the write, whatever was written
+// before: fasthttp's own begins with the answer before, and a refusal of what
+// came late on a kept connection would find it over.
+func (c *conn) Write(p []byte) (int, error) {
+	c.Conn.SetWriteDeadline(time.Now().Add(c.writeTime))
+	return c.Conn.Write(p)
 }
 
 // linger makes Close wait a little for the peer to end. Where a connection is

@@ -2,6 +2,7 @@ package server
 
 import (
 	"io"
+	"log/slog"
 	"net/netip"
 )
 
@@ -27,6 +28,20 @@ func ReadBody(r io.Reader, announced, limit int, budgetBytes int64) (body []byte
 	body, err = readBody(r, announced, limit, b)
 	return body, b.used.Load(), err
 }
+
+// AuditTrail is an audit of its own.
+type AuditTrail struct{ audit *audit }
+
+func NewAuditTrail(opts Audit, log *slog.Logger) AuditTrail { return AuditTrail{newAudit(opts, log)} }
+
+// Refuse notes a refusal for a cause, because of an error, which may be nil.
+func (a AuditTrail) Refuse(cause string, client netip.Addr, because error) {
+	if p := (&problem{status: 401, cause: cause, because: because}); a.audit.admits(p) {
+		a.audit.write(p, "hook", client)
+	}
+}
+
+func (a AuditTrail) Flush() { a.audit.flush() }
 
 // HoldAtMost changes how many requests of one webhook, and of one address, may be
 // held, before the server is in use.

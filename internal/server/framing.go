@@ -5,9 +5,12 @@ import (
 	"strconv"
 )
 
-// framing is what the header lines say about the body: its length in bytes,
-// unknown for a chunked one.
-type framing struct{ length int64 }
+// framing is how many header lines there are, and what they say about the body.
+type framing struct {
+	length  int64 // in bytes; unknown for a chunked one
+	content content
+	lines   int
+}
 
 // unknown is the length of a chunked body.
 const unknown = -1
@@ -23,7 +26,7 @@ func (f framing) hasBody() bool { return f.length != 0 }
 // raw is the header section without the request line. That there is one Host,
 // fasthttp sees to.
 func readFraming(raw []byte) (f framing, ok bool) {
-	lengths, codings := 0, 0
+	lengths, codings, contents := 0, 0, 0
 	for line := range bytes.Lines(raw) {
 		line, terminated := bytes.CutSuffix(line, []byte("\r\n"))
 		if !terminated || bytes.ContainsAny(line, "\r\x00") {
@@ -36,7 +39,14 @@ func readFraming(raw []byte) (f framing, ok bool) {
 		if !found || len(name) == 0 || bytes.ContainsAny(name, " \t") {
 			return f, false // folded, or white space before the colon (section 5.1)
 		}
+		f.lines++
 		switch {
+		case bytes.EqualFold(name, []byte("Content-Encoding")):
+			if contents++; contents > 1 {
+				f.content = otherContent
+			} else {
+				f.content = readContent(trim(value))
+			}
 		case bytes.EqualFold(name, []byte("Content-Length")):
 			lengths++
 			n, err := strconv.ParseUint(string(trim(value)), 10, 63)
@@ -53,6 +63,27 @@ func readFraming(raw []byte) (f framing, ok bool) {
 		}
 	}
 	return f, lengths+codings <= 1
+}
+
+// content is the coding of a body (RFC 9110, section 8.4).
+type content int
+
+// The codings that matter. More than one line or element is another one: the
+// codings of a list are applied one over the other.
+const (
+	identity content = iota
+	gzipped
+	otherContent
+)
+
+func readContent(value []byte) content {
+	switch {
+	case len(value) == 0, bytes.EqualFold(value, []byte("identity")):
+		return identity
+	case bytes.EqualFold(value, []byte("gzip")):
+		return gzipped
+	}
+	return otherContent
 }
 
 func trim(value []byte) []byte { return bytes.Trim(value, " \t") }

@@ -57,7 +57,7 @@ type backend struct {
 	tls   bool // whose gateways have TLS
 }
 
-func newBackend(t *testing.T) *backend {
+func newBackend(t testing.TB) *backend {
 	cluster, err := kfake.NewCluster(kfake.NumBrokers(1))
 	require.NoError(t, err)
 	t.Cleanup(cluster.Close)
@@ -96,7 +96,7 @@ type gateway struct {
 	served   chan error
 }
 
-func (b *backend) serve(t *testing.T, changes ...func(*setUp)) *gateway {
+func (b *backend) serve(t testing.TB, changes ...func(*setUp)) *gateway {
 	registry, log := prometheus.NewRegistry(), &logBuffer{}
 	s := defaults(t, slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug})), registry)
 	for _, change := range changes {
@@ -121,7 +121,7 @@ func scheme() simulator.Scheme {
 	return simulator.Scheme{Secret: secret, AuthHeaderKey: authKey, AuthHeaderValue: authValue}
 }
 
-func defaults(t *testing.T, log *slog.Logger, registry *prometheus.Registry) setUp {
+func defaults(t testing.TB, log *slog.Logger, registry *prometheus.Registry) setUp {
 	opener, err := decrypt.New(decrypt.Options{Secrets: []string{secret, nextSecret}})
 	require.NoError(t, err)
 	return setUp{
@@ -133,14 +133,14 @@ func defaults(t *testing.T, log *slog.Logger, registry *prometheus.Registry) set
 		Options: server.Options{
 			Log: log, Metrics: registry, Now: func() time.Time { return now },
 			Limits: server.Limits{
-				MaxBodyBytes: 64 << 10, BodyBudgetBytes: 1 << 20, ReadTimeout: 5 * time.Second, IdleTimeout: 5 * time.Second,
+				MaxBodyBytes: 64 << 10, BodyBudgetBytes: 1 << 20, MaxHeaderBytes: 16 << 10, MaxHeaders: 100, MaxRequests: 100, ReadTimeout: 5 * time.Second, IdleTimeout: 5 * time.Second,
 				RequestTimeout: 4 * time.Second, MaxConnections: 1000, MaxAge: 168 * time.Hour,
 			},
 		},
 	}
 }
 
-func (b *backend) dispatcher(t *testing.T, s setUp, claims dispatch.Store) *dispatch.Dispatcher {
+func (b *backend) dispatcher(t testing.TB, s setUp, claims dispatch.Store) *dispatch.Dispatcher {
 	routes := dispatch.NewRoutes("awareid", nil)
 	producer := dispatch.NewKafka(dispatch.KafkaOptions{
 		Brokers: b.kafka.ListenAddrs(), Topics: routes.Topics(), ProduceTimeout: s.produceTimeout, Log: s.Log,
@@ -158,7 +158,7 @@ func (b *backend) dispatcher(t *testing.T, s setUp, claims dispatch.Store) *disp
 	return d
 }
 
-func (b *backend) start(t *testing.T, s setUp, g *gateway) *gateway {
+func (b *backend) start(t testing.TB, s setUp, g *gateway) *gateway {
 	var err error
 	g.Server, err = server.New(s.Options)
 	require.NoError(t, err)
@@ -184,7 +184,7 @@ func within(limit time.Duration, call func(context.Context) error) error {
 }
 
 // stored is the number of records in all topics.
-func (b *backend) stored(t *testing.T) (n int64) {
+func (b *backend) stored(t testing.TB) (n int64) {
 	client := b.client(t)
 	defer client.Close()
 	ends, err := kadm.NewClient(client).ListEndOffsets(t.Context(), dispatch.NewRoutes("awareid", nil).Topics()...)
@@ -210,7 +210,7 @@ func (b *backend) records(t *testing.T) []*kgo.Record {
 	return records
 }
 
-func (b *backend) client(t *testing.T, opts ...kgo.Opt) *kgo.Client {
+func (b *backend) client(t testing.TB, opts ...kgo.Opt) *kgo.Client {
 	client, err := kgo.NewClient(append(opts, kgo.SeedBrokers(b.kafka.ListenAddrs()...))...)
 	require.NoError(t, err)
 	return client

@@ -36,12 +36,6 @@ func TestTheHeaderIsEnoughToRefuse(t *testing.T) {
 	}
 }
 
-func TestOnlyHTTP1(t *testing.T) {
-	g := newBackend(t).serve(t)
-	raw := strings.Replace(g.valid(t), "HTTP/1.1", "HTTP/2.0", 1)
-	requireProblem(t, g.exchange(t, raw), 400)
-}
-
 func TestTheTargetMayBeAbsolute(t *testing.T) {
 	g := newBackend(t).serve(t)
 	for _, prefix := range []string{"http://gateway.example", "http://h:80"} {

@@ -50,7 +50,7 @@ func (w *waiting) enter(site netip.Prefix, size int64) (held bool, why heldOutco
 	switch {
 	case !w.rotating:
 		return false, notHeld
-	case w.held >= w.most, site.IsValid() && w.sites[site] >= w.mostPerSite, !w.bytes.take(size):
+	case w.held >= w.most, site.IsValid() && w.sites[site] >= w.mostPerSite, !w.bytes.take(size, 0):
 		return false, heldFull
 	}
 	w.held++
@@ -111,17 +111,17 @@ const (
 // authenticate decides whether the request is authentic, and opens it. Its
 // error is a *problem where it is not; then nothing more happens with the
 // request. Another error says that an authentic body cannot be opened.
-func (s *Server) authenticate(c *fiber.Ctx, h *hook, body []byte) (decrypt.Opened, error) {
+func (s *Server) authenticate(c *fiber.Ctx, h *hook, p *payload) (decrypt.Opened, error) {
 	k := h.keys.Load()
-	opened, err := s.judgeBody(c, h, k, body)
+	opened, err := s.judgeBody(c, h, k, p)
 	if err != error(errSignature) {
 		return opened, err
 	}
-	site, size := s.limitedSite(c), int64(cap(body))
+	site, size := s.limitedSite(c), p.taken
 	held, why := h.waiting.enter(site, size)
 	if !held {
 		if next := h.keys.Load(); next != k { // they came just now
-			if opened, err = s.judgeBody(c, h, next, body); err != error(errSignature) {
+			if opened, err = s.judgeBody(c, h, next, p); err != error(errSignature) {
 				return opened, err
 			}
 		}
@@ -131,7 +131,10 @@ func (s *Server) authenticate(c *fiber.Ctx, h *hook, body []byte) (decrypt.Opene
 		return opened, err
 	}
 	defer h.waiting.leave(site, size)
-	opened, err = s.hold(c, h, k, body)
+	// Who waits does no work, and could wait for all places but for the bounds here.
+	s.atWork.give(1)
+	defer s.atWork.retake(1)
+	opened, err = s.hold(c, h, k, p)
 	if err == error(errSignature) || err == error(errRotating) {
 		s.metrics.wasHeld(h.ID, heldRefused)
 	} else {
@@ -142,7 +145,7 @@ func (s *Server) authenticate(c *fiber.Ctx, h *hook, body []byte) (decrypt.Opene
 
 // hold judges a request, which failed with these keys, again with each that come,
 // until it is authentic, the rotation ends or its time is over.
-func (s *Server) hold(c *fiber.Ctx, h *hook, failed *keys, body []byte) (decrypt.Opened, error) {
+func (s *Server) hold(c *fiber.Ctx, h *hook, failed *keys, p *payload) (decrypt.Opened, error) {
 	// A quarter of the time is left for what comes after.
 	timer := time.NewTimer(min(maxHold, s.opts.Limits.RequestTimeout*3/4))
 	defer timer.Stop()
@@ -151,7 +154,7 @@ func (s *Server) hold(c *fiber.Ctx, h *hook, failed *keys, body []byte) (decrypt
 		rotating, changed := h.waiting.look()
 		if k := h.keys.Load(); k != failed {
 			failed = k
-			if opened, err := s.judgeBody(c, h, k, body); err != error(errSignature) {
+			if opened, err := s.judgeBody(c, h, k, p); err != error(errSignature) {
 				return opened, err
 			}
 		}

@@ -21,8 +21,9 @@ type cappedListener struct {
 	addresses addresses
 	total     int
 	perSite   int
-	refused   func(cause string)
-	failed    func(how string) // a handshake
+	writeTime time.Duration
+	refused   func(p *problem, peer netip.Addr)
+	failed    func(how string, peer netip.Addr) // a handshake
 	proxySeen func()
 
 	mu       sync.Mutex
@@ -36,7 +37,7 @@ type cappedListener struct {
 
 func newCappedListener(limits Limits, addresses addresses) *cappedListener {
 	return &cappedListener{
-		addresses: addresses, total: limits.MaxConnections, perSite: limits.MaxConnectionsPerAddress,
+		addresses: addresses, total: limits.MaxConnections, perSite: limits.MaxConnectionsPerAddress, writeTime: limits.ReadTimeout,
 		open: map[*conn]struct{}{}, sites: map[netip.Prefix]int{}, left: make(chan struct{}, 1),
 	}
 }
@@ -49,11 +50,11 @@ func (l *cappedListener) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		admitted, cause := l.admit(c)
-		if cause == "" {
+		admitted, refusal := l.admit(c)
+		if refusal == nil {
 			return admitted, nil
 		}
-		l.refused(cause)
+		l.refused(refusal, peerOf(c))
 		c.Close()
 	}
 }
@@ -80,7 +81,7 @@ func (l *cappedListener) Close() error {
 	return nil
 }
 
-func (l *cappedListener) admit(accepted net.Conn) (net.Conn, string) {
+func (l *cappedListener) admit(accepted net.Conn) (net.Conn, *problem) {
 	peer := peerOf(accepted)
 	if l.addresses.looksLikeProxy(peer) {
 		l.proxySeen()
@@ -91,15 +92,15 @@ func (l *cappedListener) admit(accepted net.Conn) (net.Conn, string) {
 	defer l.mu.Unlock()
 	switch {
 	case len(l.open) >= l.total:
-		return nil, "connections"
+		return nil, errConnections
 	case limited && l.sites[from] >= l.perSite:
-		return nil, "connections_per_address"
+		return nil, errSite
 	}
-	c := &conn{Conn: l.tls.server(accepted), failed: l.failed, parting: l.parting, patience: l.patience}
+	c := &conn{Conn: l.tls.server(accepted), peer: peer, writeTime: l.writeTime, failed: l.failed, parting: l.parting, patience: l.patience}
 	c.closed = func() { l.leave(c, from) }
 	l.open[c] = struct{}{}
 	l.sites[from]++
-	return c, ""
+	return c, nil
 }
 
 func (l *cappedListener) leave(c *conn, from netip.Prefix) {

@@ -22,7 +22,7 @@ type metrics struct {
 	held        *prometheus.CounterVec
 }
 
-func newMetrics(reg prometheus.Registerer, connections, bodyBytes, held func() float64) *metrics {
+func newMetrics(reg prometheus.Registerer, connections, bodyBytes, atWork, held func() float64) *metrics {
 	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
 		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
 	}
@@ -44,6 +44,7 @@ func newMetrics(reg prometheus.Registerer, connections, bodyBytes, held func() f
 	reg.MustRegister(m.answers, m.refusals, m.events, m.quarantined, m.secrets, m.held, m.seconds, m.schemes,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "gateway_connections", Help: "Open connections of the public listener."}, connections),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "gateway_body_bytes", Help: "Bytes of request bodies in memory."}, bodyBytes),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "gateway_requests", Help: "Requests at work: their body is there, their answer is not."}, atWork),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "gateway_held", Help: "Requests that wait for a new secret."}, held),
 	)
 	return m

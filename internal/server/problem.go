@@ -1,7 +1,6 @@
 package server
 
 import (
-	"encoding/json"
 	"errors"
 	"strconv"
 	"time"
@@ -21,6 +20,8 @@ type problem struct {
 	cause      string        // metric label, from this file only
 	retryAfter time.Duration // 0: no such header
 	hangUp     bool          // the request's end is in doubt, or not worth reading
+	because    error         // for the log: what kept an authentic event from being taken
+	id         string        // of that event; "" for a body that is none
 }
 
 func (p *problem) Error() string { return p.cause }
@@ -30,6 +31,7 @@ func (p *problem) Error() string { return p.cause }
 var (
 	errFraming    = &problem{status: 400, title: "Bad Request", cause: "framing", hangUp: true}
 	errSyntax     = &problem{status: 400, title: "Bad Request", cause: "syntax", hangUp: true}
+	errTrailer    = &problem{status: 400, title: "Bad Request", cause: "trailer", hangUp: true}
 	errAddress    = &problem{status: 403, title: "Forbidden", cause: "address", hangUp: true}
 	errPath       = &problem{status: 404, title: "Not Found", cause: "path"}
 	errMethod     = &problem{status: 405, title: "Method Not Allowed", cause: "method"}
@@ -37,9 +39,11 @@ var (
 	errTooLarge   = &problem{status: 413, title: "Content Too Large", cause: "too_large", hangUp: true}
 	errEncoding   = &problem{status: 415, title: "Unsupported Media Type", cause: "content_encoding", hangUp: true}
 	errHeaderSize = &problem{status: 431, title: "Request Header Fields Too Large", cause: "header_size", hangUp: true}
+	errHeaders    = &problem{status: 431, title: "Request Header Fields Too Large", cause: "header_count", hangUp: true}
 	errBudget     = &problem{status: 503, title: "Service Unavailable", cause: "body_budget", retryAfter: time.Second, hangUp: true}
 	errCut        = &problem{status: 400, title: "Bad Request", cause: "cut_body", hangUp: true}
 	errRate       = &problem{status: 429, title: "Too Many Requests", cause: "rate", retryAfter: time.Second, hangUp: true}
+	errBusy       = &problem{status: 503, title: "Service Unavailable", cause: "busy", retryAfter: time.Second}
 	errAuth       = &problem{status: 401, title: "Unauthorized", cause: "auth_header"}
 	errUnsigned   = &problem{status: 401, title: "Unauthorized", cause: "not_signed"}
 	errSignature  = &problem{status: 401, title: "Unauthorized", cause: "signature"}
@@ -48,9 +52,16 @@ var (
 	errInternal   = &problem{status: 500, title: "Internal Server Error", cause: "internal", hangUp: true}
 )
 
+// The refusals of connections, of which no answer tells.
+var (
+	errConnections = &problem{cause: "connections"}
+	errSite        = &problem{cause: "connections_per_address"}
+	errHandshake   = &problem{cause: "tls"}
+)
+
 // unsettled says to an authentic sender why its event could not be taken now.
-func unsettled(err error) *problem {
-	p := &problem{status: 503, title: "Service Unavailable", retryAfter: 5 * time.Second}
+func unsettled(err error, id string) *problem {
+	p := &problem{status: 503, title: "Service Unavailable", retryAfter: 5 * time.Second, because: err, id: id}
 	switch {
 	case errors.Is(err, dispatch.ErrStore):
 		p.cause, p.detail = "store", "the store of known events does not answer; send the event again"
@@ -81,15 +92,20 @@ func (p *problem) write(ctx *fasthttp.RequestCtx) {
 	if p.status == fiber.StatusMethodNotAllowed {
 		header.Set(fiber.HeaderAllow, fiber.MethodPost)
 	}
-	body, _ := json.Marshal(struct { // strings and a number: it cannot fail
-		Type   string `json:"type"`
-		Title  string `json:"title"`
-		Status int    `json:"status"`
-		Detail string `json:"detail,omitempty"`
-	}{"about:blank", p.title, p.status, p.detail})
 	ctx.SetStatusCode(p.status)
 	ctx.SetContentType("application/problem+json")
-	ctx.SetBody(body)
+	ctx.SetBody(p.document(ctx.Response.Body()))
+}
+
+// document appends what the sender reads. Titles and details are of this file,
+// and nothing in them needs an escape.
+func (p *problem) document(dst []byte) []byte {
+	dst = append(append(dst, `{"type":"about:blank","title":"`...), p.title...)
+	dst = strconv.AppendInt(append(dst, `","status":`...), int64(p.status), 10)
+	if p.detail != "" {
+		dst = append(append(append(dst, `,"detail":"`...), p.detail...), '"')
+	}
+	return append(dst, '}')
 }
 
 // asProblem turns what Fiber and fasthttp report into one of ours. Their own

@@ -2,18 +2,14 @@ package server
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
-	"net/netip"
-	"runtime/debug"
+	"fmt"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/gofiber/fiber/v2"
-	"github.com/valyala/fasthttp"
 
 	"awareid-gateway/internal/decrypt"
 	"awareid-gateway/internal/dispatch"
@@ -21,147 +17,27 @@ import (
 	"awareid-gateway/internal/verify"
 )
 
-// judge is what can be said of a request by its header alone: the framing of
-// its body, and the refusal, if it is to be refused.
-func (s *Server) judge(header *fasthttp.RequestHeader) (framing, *problem) {
-	f, ok := readFraming(header.RawHeaders())
-	if !ok {
-		return f, errFraming
-	}
-	coding := header.ContentEncoding()
-	switch {
-	case !bytes.HasPrefix(header.Protocol(), []byte("HTTP/1.")):
-		return f, errSyntax
-	case s.hookAt(header.RequestURI()) == nil:
-		return f, errPath
-	case !header.IsPost():
-		return f, errMethod
-	case len(coding) > 0 && !bytes.EqualFold(coding, []byte("identity")):
-		return f, errEncoding
-	case f.length > int64(s.opts.Limits.MaxBodyBytes):
-		return f, errTooLarge
-	}
-	return f, nil
-}
-
-// hookAt returns the webhook that posts to a request target, nil for none. The
-// path is compared as it was sent: one that only becomes ours by decoding or
-// cleaning is not ours.
-func (s *Server) hookAt(target []byte) *hook {
-	path, _, _ := strings.Cut(string(target), "?")
-	for _, scheme := range []string{"http://", "https://"} { // RFC 9112, section 3.2.2
-		if rest, absolute := strings.CutPrefix(path, scheme); absolute {
-			_, path, _ = strings.Cut(rest, "/")
-			path = "/" + path
-			break
-		}
-	}
-	name, ours := strings.CutPrefix(path, Path)
-	if !ours {
-		return nil
-	}
-	if named, ok := strings.CutPrefix(name, "/"); ok && named != "" {
-		return s.hooks[named]
-	}
-	if name != "" {
-		return nil
-	}
-	return s.hooks[""]
-}
-
-// preview is called as soon as the header is there. Of a request that judge
-// refuses, no byte of the body is waited for.
-func (s *Server) preview(header *fasthttp.RequestHeader) (unchanged fasthttp.RequestConfig) {
-	if _, p := s.judge(header); p != nil {
-		header.SetContentLength(0)
-		header.Del(fiber.HeaderExpect)
-	}
-	return unchanged
-}
-
-// judged turns away what judge refuses, and what comes from a wrong address or
-// too fast. It stands in front of Fiber, which answers methods that it does not
-// know by itself, ahead of every handler.
-func (s *Server) judged(next fasthttp.RequestHandler) fasthttp.RequestHandler {
-	return func(ctx *fasthttp.RequestCtx) {
-		f, p := s.judge(&ctx.Request.Header)
-		if p != nil && f.hasBody() {
-			ctx.SetConnectionClose() // its body was not read
-		}
-		if p == nil || !p.hangUp {
-			p = cmp.Or(s.judgeSender(ctx), p)
-		}
-		if p != nil {
-			s.turnAway(ctx, p)
-			return
-		}
-		next(ctx)
-	}
-}
-
-// judgeSender is the refusal of a wrong address, or of one that asks too often.
-func (s *Server) judgeSender(ctx *fasthttp.RequestCtx) *problem {
-	client := s.addresses.client(peerAddr(ctx), forwardedFor(ctx))
-	switch {
-	case !s.addresses.mayPost(client):
-		return errAddress
-	case s.addresses.limitable(client) && !s.rates.allow(site(client), s.opts.Now()):
-		return errRate
-	}
-	return nil
-}
-
-// guard keeps a panic to its request.
-func (s *Server) guard(c *fiber.Ctx) (err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			s.opts.Log.Error("a request made the gateway panic", "stack", string(debug.Stack()))
-			err = errInternal
-		}
-	}()
-	return c.Next()
-}
-
-// forwardedFor joins all lines of the header: a proxy may add a line of its own
-// behind one that the sender made up.
-func forwardedFor(ctx *fasthttp.RequestCtx) string {
-	return string(bytes.Join(ctx.Request.Header.PeekAll(fiber.HeaderXForwardedFor), []byte(",")))
-}
-
-func peerAddr(ctx *fasthttp.RequestCtx) netip.Addr {
-	peer, _ := netip.ParseAddrPort(ctx.RemoteAddr().String())
-	return peer.Addr()
-}
-
-// refuse answers whatever a handler, Fiber or fasthttp refuses.
-func (s *Server) refuse(c *fiber.Ctx, err error) error {
-	s.turnAway(c.Context(), asProblem(err))
-	return nil
-}
-
-func (s *Server) turnAway(ctx *fasthttp.RequestCtx, p *problem) {
-	s.metrics.refusals.WithLabelValues(p.cause).Inc()
-	s.metrics.answers.WithLabelValues(strconv.Itoa(p.status)).Inc()
-	p.write(ctx)
-}
-
 // receive is the way of one callback.
 func (s *Server) receive(c *fiber.Ctx) error {
 	received := s.opts.Now()
 	h := s.hookAt(c.Request().Header.RequestURI())
-	body, err := s.body(c)
+	p, err := s.body(c)
 	if err != nil {
 		return err
 	}
 	ours := true // the body; later the dispatcher's
-	release := func() { s.bodies.give(int64(cap(body))) }
+	release := func() { s.bodies.give(p.taken) }
 	defer func() {
 		if ours {
 			release()
 		}
 	}()
+	if !s.atWork.take(1, 0) {
+		return errBusy
+	}
+	defer s.atWork.give(1)
 	read := time.Now()
-	opened, err := s.authenticate(c, h, body)
+	opened, err := s.authenticate(c, h, p)
 	if refused := (*problem)(nil); errors.As(err, &refused) {
 		return refused
 	}
@@ -171,8 +47,8 @@ func (s *Server) receive(c *fiber.Ctx) error {
 	defer cancel()
 	if reason != "" {
 		return s.quarantine(ctx, c, h, dispatch.Suspect{
-			Body: body, WebhookID: h.ID, Reason: reason, ReceivedAt: received, Release: release,
-			Plaintext: err == nil && !opened.Sealed,
+			Body: p.body, WebhookID: h.ID, Reason: reason, ReceivedAt: received, Release: release,
+			Plaintext: unsealed(opened),
 		})
 	}
 	outcome, err := s.opts.Dispatcher.Dispatch(ctx, dispatch.Inbound{
@@ -182,32 +58,56 @@ func (s *Server) receive(c *fiber.Ctx) error {
 	return s.answer(c, h, e, outcome, err, received)
 }
 
-func (s *Server) body(c *fiber.Ctx) ([]byte, error) {
+// unsealed is what came unencrypted, nil for what did not.
+func unsealed(opened decrypt.Opened) []byte {
+	if opened.Sealed {
+		return nil
+	}
+	return opened.Plaintext
+}
+
+func (s *Server) body(c *fiber.Ctx) (*payload, error) {
 	stream := c.Context().RequestBodyStream()
 	if stream == nil {
 		stream = bytes.NewReader(c.Request().Body())
 	}
-	announced := c.Request().Header.ContentLength()
-	return readBody(stream, announced, s.opts.Limits.MaxBodyBytes, &s.bodies)
+	header := &c.Request().Header
+	body, err := readBody(stream, header.ContentLength(), s.opts.Limits.MaxBodyBytes, &s.bodies)
+	if err != nil {
+		return nil, err
+	}
+	p := &payload{body: body, taken: int64(cap(body))}
+	if len(header.PeekTrailerKeys()) > 0 { // what judged the header has not seen them
+		s.bodies.give(p.taken)
+		return nil, errTrailer
+	}
+	if s.opts.Limits.AcceptGzip {
+		p.content = readContent(header.ContentEncoding())
+	}
+	return p, nil
 }
 
 // judgeBody is authenticate with the keys that are given.
-func (s *Server) judgeBody(c *fiber.Ctx, h *hook, k *keys, body []byte) (decrypt.Opened, error) {
+func (s *Server) judgeBody(c *fiber.Ctx, h *hook, k *keys, p *payload) (decrypt.Opened, error) {
 	headers := c.Request().Header.All()
 	if k.verifier.Authorize(headers) != nil {
 		return decrypt.Opened{}, errAuth
 	}
 	if h.Covers == CoversBody {
-		match, err := k.verifier.Verify(headers, body)
+		match, err := k.verifier.Verify(headers, p.body)
 		if err != nil {
 			return decrypt.Opened{}, unsigned(err)
 		}
 		if err := s.admit(h, k, match.Secret); err != nil {
 			return decrypt.Opened{}, err
 		}
-		return k.opener.Open(body, match.Secret)
+		plain, err := s.decoded(p)
+		if err != nil {
+			return decrypt.Opened{}, err
+		}
+		return k.opener.Open(plain, match.Secret)
 	}
-	opened, err := k.opener.OpenAuthenticated(body, k.usable(s.opts.Now()))
+	opened, err := k.opener.OpenAuthenticated(p.body, k.usable(s.opts.Now()))
 	if err != nil {
 		return decrypt.Opened{}, errSignature
 	}
@@ -264,8 +164,7 @@ func (s *Server) read(opened decrypt.Opened, openErr error, now time.Time) (even
 
 func (s *Server) quarantine(ctx context.Context, c *fiber.Ctx, h *hook, suspect dispatch.Suspect) error {
 	if err := s.opts.Dispatcher.Quarantine(ctx, suspect); err != nil {
-		s.opts.Log.Warn("an authentic body could not be quarantined", "webhook", h.ID, "reason", suspect.Reason, "error", err)
-		return unsettled(err)
+		return unsettled(fmt.Errorf("quarantine a body that is %s: %w", suspect.Reason, err), "")
 	}
 	return s.quarantined(c, h, suspect.Reason, suspect.ReceivedAt)
 }
@@ -279,9 +178,8 @@ func (s *Server) quarantined(c *fiber.Ctx, h *hook, reason dispatch.Reason, rece
 
 func (s *Server) answer(c *fiber.Ctx, h *hook, e event.Event, outcome dispatch.Outcome, err error, received time.Time) error {
 	if err != nil {
-		p := unsettled(err)
+		p := unsettled(err, e.ID)
 		s.metrics.took(p.cause, received)
-		s.opts.Log.Warn("an event could not be taken now", "webhook", h.ID, "id", e.ID, "error", err)
 		return p
 	}
 	if outcome == dispatch.Quarantined {

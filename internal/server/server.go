@@ -2,7 +2,7 @@
 // AwareID's callbacks; the admin listener shows how the gateway fares.
 //
 // What the public listener does with a request, in this order: connection caps
-// at accept, framing, address, path and method, headers, body, auth header,
+// at accept, framing, address, path and method, headers, body, a place at work, auth header,
 // signature, quota, decryption, parsing, freshness, dispatch, answer. Limits
 // come before work, and nothing that is not authentic is stored, logged with
 // content, or counted under a label that its sender chose. A 2xx is sent only
@@ -58,14 +58,18 @@ type Webhook struct {
 // Limits of the public listener.
 type Limits struct {
 	MaxBodyBytes             int
-	BodyBudgetBytes          int64 // of all bodies in memory together
-	ReadTimeout              time.Duration
+	BodyBudgetBytes          int64         // of all bodies in memory together
+	MaxHeaderBytes           int           // of request line and headers together
+	MaxHeaders               int           // header lines
+	MaxRequests              int           // at work at once, from the end of the body to the answer
+	ReadTimeout              time.Duration // for a request as a whole; also for a peer to take an answer
 	IdleTimeout              time.Duration
 	RequestTimeout           time.Duration // from the end of the body to the answer
 	MaxConnections           int
-	MaxConnectionsPerAddress int // 0: no cap
-	RequestsPerAddress       int // a second, ahead of the signature; 0: no limit
-	RequestsPerWebhook       int // a second, of authentic requests; 0: no limit
+	MaxConnectionsPerAddress int  // 0: no cap
+	RequestsPerAddress       int  // a second, ahead of the signature; 0: no limit
+	RequestsPerWebhook       int  // a second, of authentic requests; 0: no limit
+	AcceptGzip               bool // as Content-Encoding; wants CoversBody of every webhook
 	AllowedCIDRs             []netip.Prefix
 	TrustedProxies           []netip.Prefix
 	MaxAge                   time.Duration // events created longer ago cannot be proven new
@@ -77,6 +81,7 @@ type Options struct {
 	Limits     Limits
 	TLS        *TLS // nil: plain HTTP
 	Dispatcher *dispatch.Dispatcher
+	Audit      Audit
 	Log        *slog.Logger
 	Metrics    prometheus.Registerer
 	Now        func() time.Time // nil: time.Now
@@ -90,8 +95,10 @@ type Server struct {
 	addresses addresses
 	rates     *rates
 	bodies    budget
+	atWork    budget // requests
 	held      budget // those of them that wait for a new secret
 	metrics   *metrics
+	audit     *audit
 	listener  *cappedListener
 	warnProxy sync.Once
 }
@@ -115,17 +122,20 @@ func New(opts Options) (*Server, error) {
 	s := &Server{
 		opts:      opts,
 		hooks:     make(map[string]*hook, len(opts.Webhooks)),
+		audit:     newAudit(opts.Audit, opts.Log),
 		addresses: addresses{allowed: l.AllowedCIDRs, trusted: l.TrustedProxies},
 		bodies:    budget{limit: l.BodyBudgetBytes},
+		atWork:    budget{limit: int64(l.MaxRequests)},
 		held:      budget{limit: l.BodyBudgetBytes / heldShare},
 	}
 	s.listener = newCappedListener(l, s.addresses)
-	s.listener.refused = func(cause string) { s.metrics.refusals.WithLabelValues(cause).Inc() }
+	s.listener.refused = s.refuseConnection
 	s.listener.proxySeen = s.warnOfProxy
 	s.listener.tls, s.listener.failed = opts.TLS, s.failHandshake
 	s.metrics = newMetrics(opts.Metrics,
 		func() float64 { return float64(s.listener.connections()) },
 		func() float64 { return float64(s.bodies.used.Load()) },
+		func() float64 { return float64(s.atWork.used.Load()) },
 		func() float64 { return float64(s.countHeld()) })
 	var err error
 	if s.rates, err = newRates(l.RequestsPerAddress); err != nil {
@@ -161,18 +171,15 @@ func (s *Server) newHook(w Webhook) (*hook, error) {
 	return h, nil
 }
 
-// maxHeaderBytes bounds request line and headers together.
-const maxHeaderBytes = 16 << 10
-
 func (s *Server) newApp() *fiber.App {
 	app := fiber.New(fiber.Config{
 		DisableStartupMessage:        true,
+		ReduceMemoryUsage:            true, // no buffers for a connection that has sent nothing
 		StreamRequestBody:            true, // readBody caps what it reads
 		DisablePreParseMultipartForm: true,
-		ReadBufferSize:               maxHeaderBytes,
+		ReadBufferSize:               s.opts.Limits.MaxHeaderBytes,
 		ReadTimeout:                  s.opts.Limits.ReadTimeout,
-		WriteTimeout:                 s.opts.Limits.ReadTimeout,
-		IdleTimeout:                  s.opts.Limits.IdleTimeout,
+		IdleTimeout:                  s.opts.Limits.IdleTimeout, // that of writing: conn.Write
 		ErrorHandler:                 s.refuse,
 		CaseSensitive:                true,
 		StrictRouting:                true,
@@ -181,6 +188,7 @@ func (s *Server) newApp() *fiber.App {
 	fast := app.Server()
 	fast.HeaderReceived = s.preview
 	fast.Handler = parting(s.judged(fast.Handler))
+	fast.ErrorHandler = s.refuseUnread
 	fast.ConnState = track
 	fast.CloseOnShutdown = true
 	fast.Logger = discardLogger{} // fasthttp's lines quote the request
@@ -209,6 +217,7 @@ func (s *Server) Serve(l net.Listener) error {
 // when all are closed or the context ends. Who wants to connect meanwhile is not
 // answered, or refused.
 func (s *Server) Shutdown(ctx context.Context) error {
+	defer s.audit.flush()
 	if served := s.door.close(); served != nil {
 		s.listener.part(ctx)
 		select {
@@ -223,9 +232,9 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	return nil
 }
 
-// failHandshake counts a connection that never came to a request.
-func (s *Server) failHandshake(how string) {
-	s.metrics.refusals.WithLabelValues("tls").Inc()
+// failHandshake notes a connection that never came to a request.
+func (s *Server) failHandshake(how string, peer netip.Addr) {
+	s.refuseConnection(errHandshake, peer)
 	s.opts.Log.Debug("a TLS handshake failed", "how", how)
 }
 

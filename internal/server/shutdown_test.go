@@ -17,8 +17,8 @@ import (
 )
 
 // held is a gateway with one request that waits for Kafka until release.
-func held(t *testing.T, b *backend) (g *gateway, c *conn, id string, release func()) {
-	g = b.serve(t)
+func held(t *testing.T, b *backend, changes ...func(*setUp)) (g *gateway, c *conn, id string, release func()) {
+	g = b.serve(t, changes...)
 	gate, arrived := make(chan struct{}), make(chan struct{})
 	arrive := sync.OnceFunc(func() { close(arrived) }) // it is sent again while it is held
 	b.kafka.ControlKey(int16(kmsg.Produce), func(kmsg.Request) (kmsg.Response, error, bool) {

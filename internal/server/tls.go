@@ -111,7 +111,7 @@ func (c *conn) secure() error {
 			return err
 		}
 		how := handshakeFailure(err)
-		if c.failed(how); how != timedOut {
+		if c.failed(how, c.peer); how != timedOut {
 			c.linger() // it may have sent a request already, and should learn why it is refused
 		}
 		return err

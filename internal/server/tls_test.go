@@ -26,7 +26,7 @@ type pair struct {
 	notAfter  time.Time
 }
 
-func newPair(t *testing.T, name string) pair {
+func newPair(t testing.TB, name string) pair {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	require.NoError(t, err)
@@ -45,7 +45,7 @@ func newPair(t *testing.T, name string) pair {
 	return p
 }
 
-func (p pair) serve(t *testing.T, clientCA []byte) *server.TLS {
+func (p pair) serve(t testing.TB, clientCA []byte) *server.TLS {
 	t.Helper()
 	s, err := server.NewTLS(p.cert, p.key, clientCA)
 	require.NoError(t, err)

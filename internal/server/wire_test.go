@@ -124,7 +124,7 @@ func head(method, path string, header http.Header) string {
 }
 
 // sealed is an event as the platform sends it.
-func sealed(t *testing.T, s simulator.Scheme, event []byte) (http.Header, []byte) {
+func sealed(t testing.TB, s simulator.Scheme, event []byte) (http.Header, []byte) {
 	t.Helper()
 	body, header, err := s.Seal(event)
 	require.NoError(t, err)
@@ -132,14 +132,14 @@ func sealed(t *testing.T, s simulator.Scheme, event []byte) (http.Header, []byte
 }
 
 // signed is the whole request of an event.
-func (g *gateway) signed(t *testing.T, event []byte) string {
+func (g *gateway) signed(t testing.TB, event []byte) string {
 	t.Helper()
 	header, body := sealed(t, g.scheme, event)
 	return post(server.Path, header, body)
 }
 
 // valid is a request that the gateway accepts.
-func (g *gateway) valid(t *testing.T) string {
+func (g *gateway) valid(t testing.TB) string {
 	t.Helper()
 	_, event := newEvent()
 	return g.signed(t, event)

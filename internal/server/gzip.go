@@ -1,0 +1,61 @@
+package server
+
+import (
+	"bytes"
+	"compress/gzip"
+	"sync"
+
+	"awareid-gateway/internal/decrypt"
+)
+
+// payload is a body as it came, with what it takes of the budget of all bodies.
+type payload struct {
+	body    []byte
+	content content
+	taken   int64
+}
+
+// readers keep the window of a gzip reader, 32 KiB, from one body to the next.
+var readers = sync.Pool{New: func() any { return new(gzip.Reader) }}
+
+// decoded is the body without its content coding; it takes of the budget as the
+// body did. Call it when a MAC over the body held, no sooner: a kilobyte can
+// become a megabyte. The errors are errTooLarge, errBudget and
+// decrypt.ErrDecrypt for a body that is no gzip, or more than that.
+func (s *Server) decoded(p *payload) ([]byte, error) {
+	if p.content != gzipped {
+		return p.body, nil
+	}
+	plain, err := inflate(p.body, s.opts.Limits.MaxBodyBytes, &s.bodies)
+	p.taken += int64(cap(plain))
+	return plain, err
+}
+
+func inflate(body []byte, limit int, b *budget) ([]byte, error) {
+	r := readers.Get().(*gzip.Reader)
+	defer readers.Put(r)
+	if r.Reset(bytes.NewReader(body)) != nil {
+		return nil, decrypt.ErrDecrypt
+	}
+	plain, err := readBody(r, unknown, limit, b)
+	if err == error(errCut) {
+		err = decrypt.ErrDecrypt
+	}
+	r.Reset(bytes.NewReader(nil)) // lets go of the body
+	return plain, err
+}
+
+// Inflate undoes the content coding of a body from quarantine, where no header
+// tells: a gzip member begins with bytes (RFC 1952, section 2.3.1) with which
+// neither JSON nor base64 can begin. Another body comes back as it is.
+// decrypt.ErrDecrypt says that it is damaged, or has more than limit bytes in it.
+func Inflate(body []byte, limit int) ([]byte, error) {
+	if !bytes.HasPrefix(body, []byte{0x1f, 0x8b}) {
+		return body, nil
+	}
+	plain, err := inflate(body, limit, &budget{limit: 4 * int64(limit+1)})
+	if err != nil {
+		return nil, decrypt.ErrDecrypt
+	}
+	return plain, nil
+}
