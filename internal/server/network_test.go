@@ -119,6 +119,22 @@ func TestAllForwardingLinesCount(t *testing.T) {
 // loopback is another address of this host.
 func loopback(last byte) net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, last)} }
 
+// TestPlacesForProxies: who comes past the trusted proxies cannot take the places
+// of those behind them.
+func TestPlacesForProxies(t *testing.T) {
+	g := newBackend(t).serve(t, func(s *setUp) {
+		s.Limits.MaxConnections, s.Limits.MaxConnectionsPerAddress = 10, 0
+		s.Limits.TrustedProxies = prefixes("127.0.0.1/32")
+	})
+	for range 9 {
+		require.Equal(t, 404, dialFrom(t, g.address, loopback(2)).ping(t))
+	}
+	dialFrom(t, g.address, loopback(2)).ended(t)
+	require.Equal(t, 404, g.dial(t).ping(t), "the last place is a proxy's")
+	g.dial(t).ended(t)
+	g.eventually(t, `gateway_refusals_total{cause="connections"}`, 2)
+}
+
 func TestConnectionsAreCapped(t *testing.T) {
 	for name, tc := range map[string]struct {
 		total, perAddress int
