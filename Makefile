@@ -37,6 +37,7 @@ torture-short: ## 20 short rounds on real brokers, and 20 on ones that answer as
 	go run ./test/torture -broker kfake -rounds 20 -events 300 -length 2s -seed 1
 
 abuse: ## attack the gateway in many ways beside honest events, see docs/abuse.md
+	@command -v slowhttptest >/dev/null || test $$(id -u) != 0 || { apt-get update -qq && apt-get install -qq -y --no-install-recommends slowhttptest; } >&2
 	test/real.sh go run ./test/abuse
 
 lint: ## formatting and vet

@@ -107,6 +107,9 @@ func (l *cappedListener) admit(accepted net.Conn) (net.Conn, string) {
 	return c, ""
 }
 
+// crowded says whether half of the places are taken.
+func (l *cappedListener) crowded() bool { return 2*l.connections() > l.total }
+
 func (l *cappedListener) leave(c *conn, from netip.Prefix) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -137,11 +137,14 @@ func (s *Server) refuse(c *fiber.Ctx, err error) error {
 	return nil
 }
 
-// turnAway answers with a refusal. Then others have their turn: one connection may
-// carry hundreds of requests in one read, and whoever waits for its answer would
-// wait for all of them.
+// turnAway answers with a refusal. Where places are short, it does not keep its
+// place. Then others have their turn: one connection may carry hundreds of requests
+// in one read, and whoever waits for its answer would wait for all of them.
 func (s *Server) turnAway(ctx *fasthttp.RequestCtx, p *problem) {
 	defer runtime.Gosched()
+	if s.listener.crowded() {
+		ctx.SetConnectionClose()
+	}
 	s.metrics.refusals.WithLabelValues(p.cause).Inc()
 	s.metrics.answers.WithLabelValues(strconv.Itoa(p.status)).Inc()
 	p.write(ctx)
