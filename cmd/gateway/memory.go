@@ -9,7 +9,7 @@ import (
 // asks for something. What the runtime does not count, such as the program, comes
 // on top.
 const (
-	ownMemory        = 32 << 20
+	ownMemory        = 24 << 20
 	connectionMemory = 8 << 10
 )
 

@@ -13,7 +13,7 @@ func TestLimitMemory(t *testing.T) {
 	before := debug.SetMemoryLimit(-1)
 	defer debug.SetMemoryLimit(before)
 	for _, test := range []struct{ set, bodies, want int64 }{
-		{math.MaxInt64, 64 << 20, 104 << 20},
+		{math.MaxInt64, 64 << 20, 96 << 20},
 		{math.MaxInt64, math.MaxInt64, math.MaxInt64},
 		{1 << 30, 64 << 20, 1 << 30},
 	} {
