@@ -11,7 +11,7 @@ GOFLAGS_BUILD := -trimpath -ldflags "-s -w -X main.version=$(VERSION)"
 # The race detector needs a C compiler. Without one the tests run without it.
 RACE := $(shell command -v $$(go env CC) >/dev/null 2>&1 && echo -race)
 
-.PHONY: help run build test test-real torture torture-short lint fuzz bench docker clean
+.PHONY: help run build test test-real torture torture-short abuse lint fuzz bench docker clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,6 +35,10 @@ torture: ## do harm to everything at random, and look whether a promise breaks; 
 torture-short: ## 20 short rounds on real brokers, and 20 on ones that answer as they are told
 	go run ./test/torture -rounds 20 -events 300 -length 3s -seed 1
 	go run ./test/torture -broker kfake -rounds 20 -events 300 -length 2s -seed 1
+
+abuse: ## attack the gateway in many ways beside honest events, see docs/abuse.md
+	@command -v slowhttptest >/dev/null || test $$(id -u) != 0 || { apt-get update -qq && apt-get install -qq -y --no-install-recommends slowhttptest; } >&2
+	test/real.sh go run ./test/abuse
 
 lint: ## formatting and vet
 	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo "run gofmt -w on these"; exit 1; }

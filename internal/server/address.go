@@ -58,6 +58,11 @@ func (a addresses) limitable(peer netip.Addr) bool {
 	return !contains(a.trusted, plain(peer)) && !a.looksLikeProxy(peer)
 }
 
+// bypassesProxies says whether there are trusted proxies, and the peer is none.
+func (a addresses) bypassesProxies(peer netip.Addr) bool {
+	return len(a.trusted) > 0 && !contains(a.trusted, plain(peer))
+}
+
 func (a addresses) looksLikeProxy(peer netip.Addr) bool {
 	peer = peer.Unmap()
 	local := peer.IsPrivate() || peer.IsLoopback() || peer.IsLinkLocalUnicast() || sharedSpace.Contains(peer)

@@ -71,7 +71,7 @@ var targets = map[string]string{
 	"a backslash":                 `/webhooks\awareid`,
 	"a parameter of the path":     server.Path + ";x",
 	"a fragment":                  server.Path + "#x",
-	"a target of another scheme":  "https://h" + server.Path,
+	"a target of another scheme":  "ftp://h" + server.Path,
 	"a target that is an address": "h:80",
 	"an asterisk":                 "*",
 }

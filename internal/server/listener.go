@@ -81,17 +81,24 @@ func (l *cappedListener) Close() error {
 	return nil
 }
 
+// proxyShare is the part of all connections, one in so many, that only trusted
+// proxies may take: who comes past them cannot lock out those behind them.
+const proxyShare = 10
+
 func (l *cappedListener) admit(accepted net.Conn) (net.Conn, *problem) {
 	peer := peerOf(accepted)
 	if l.addresses.looksLikeProxy(peer) {
 		l.proxySeen()
 	}
-	limited := l.perSite > 0 && l.addresses.limitable(peer)
+	limited, room := l.perSite > 0 && l.addresses.limitable(peer), l.total
+	if l.addresses.bypassesProxies(peer) {
+		room -= l.total / proxyShare
+	}
 	from := site(peer)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	switch {
-	case len(l.open) >= l.total:
+	case len(l.open) >= room:
 		return nil, errConnections
 	case limited && l.sites[from] >= l.perSite:
 		return nil, errSite
@@ -102,6 +109,9 @@ func (l *cappedListener) admit(accepted net.Conn) (net.Conn, *problem) {
 	l.sites[from]++
 	return c, nil
 }
+
+// crowded says whether half of the places are taken.
+func (l *cappedListener) crowded() bool { return 2*l.connections() > l.total }
 
 func (l *cappedListener) leave(c *conn, from netip.Prefix) {
 	l.mu.Lock()

@@ -119,6 +119,40 @@ func TestAllForwardingLinesCount(t *testing.T) {
 // loopback is another address of this host.
 func loopback(last byte) net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, last)} }
 
+// TestRefusedInACrowd: who was refused does not keep its place while half of the
+// places are taken, and who was accepted does.
+func TestRefusedInACrowd(t *testing.T) {
+	g := newBackend(t).serve(t, func(s *setUp) { s.Limits.MaxConnections = 4 })
+	accepted, refused := g.dial(t), g.dial(t)
+	require.Equal(t, 200, accepted.event(t, g))
+	require.Equal(t, 404, refused.ping(t), "two of four are no crowd")
+	third := g.dial(t)
+	g.eventually(t, "gateway_connections", 3)
+	a := refused.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n").answer(t)
+	require.Equal(t, 404, a.status)
+	refused.hungUp(t, a)
+	g.eventually(t, "gateway_connections", 2)
+	require.Equal(t, 404, third.ping(t))
+	require.Equal(t, 200, accepted.event(t, g))
+}
+
+// TestPlacesForProxies: who comes past the trusted proxies cannot take the places
+// of those behind them.
+func TestPlacesForProxies(t *testing.T) {
+	g := newBackend(t).serve(t, func(s *setUp) {
+		s.Limits.MaxConnections, s.Limits.MaxConnectionsPerAddress = 10, 0
+		s.Limits.TrustedProxies = prefixes("127.0.0.1/32")
+	})
+	for range 9 {
+		dialFrom(t, g.address, loopback(2))
+	}
+	g.eventually(t, "gateway_connections", 9)
+	dialFrom(t, g.address, loopback(2)).ended(t)
+	require.Equal(t, 404, g.dial(t).ping(t), "the last place is a proxy's")
+	g.dial(t).ended(t)
+	g.eventually(t, `gateway_refusals_total{cause="connections"}`, 2)
+}
+
 func TestConnectionsAreCapped(t *testing.T) {
 	for name, tc := range map[string]struct {
 		total, perAddress int
@@ -135,7 +169,7 @@ func TestConnectionsAreCapped(t *testing.T) {
 			var open []*conn
 			for range 3 {
 				open = append(open, g.dial(t))
-				require.Equal(t, 404, open[len(open)-1].ping(t))
+				require.Equal(t, 200, open[len(open)-1].event(t, g))
 			}
 			g.dial(t).ended(t)
 			g.eventually(t, fmt.Sprintf("gateway_refusals_total{cause=%q}", tc.cause), 1)
@@ -143,19 +177,25 @@ func TestConnectionsAreCapped(t *testing.T) {
 
 			if tc.perAddress > 0 {
 				another := dialFrom(t, g.address, loopback(2))
-				require.Equal(t, 404, another.ping(t), "another address")
+				require.Equal(t, 200, another.event(t, g), "another address")
 				another.Close()
 			}
 			open[0].Close()
 			g.eventually(t, "gateway_connections", 2)
-			require.Equal(t, 404, g.dial(t).ping(t), "a place is free again")
-			require.Equal(t, 404, open[1].ping(t))
+			require.Equal(t, 200, g.dial(t).event(t, g), "a place is free again")
+			require.Equal(t, 200, open[1].event(t, g))
 			for _, c := range open {
 				c.Close()
 			}
 			g.eventually(t, "gateway_connections", 1)
 		})
 	}
+}
+
+// event sends one that is accepted.
+func (c *conn) event(t *testing.T, g *gateway) int {
+	t.Helper()
+	return c.send(g.valid(t)).answer(t).status
 }
 
 // ping asks for what is not there.

@@ -3,6 +3,7 @@ package server
 import (
 	"errors"
 	"net/netip"
+	"runtime"
 	"runtime/debug"
 	"strconv"
 
@@ -44,7 +45,14 @@ func (s *Server) refuse(c *fiber.Ctx, err error) error {
 	return nil
 }
 
+// turnAway answers with a refusal. Where places are short, it does not keep its
+// place. Then others have their turn: one connection may carry hundreds of requests
+// in one read, and whoever waits for its answer would wait for all of them.
 func (s *Server) turnAway(ctx *fasthttp.RequestCtx, p *problem) {
+	defer runtime.Gosched()
+	if s.listener.crowded() {
+		ctx.SetConnectionClose()
+	}
 	s.count(p)
 	if s.audit.admits(p) {
 		webhook := ""

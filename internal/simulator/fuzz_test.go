@@ -5,6 +5,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -24,7 +25,7 @@ func FuzzPlatform(f *testing.F) {
 	} {
 		f.Add(seed)
 	}
-	p, err := simulator.NewPlatform(simulator.PlatformOptions{Customer: "acme", ClientID: "id", ClientSecret: "s", APIKey: "k"})
+	p, err := simulator.NewPlatform(simulator.PlatformOptions{Customer: "acme", ClientID: "id", ClientSecret: "s", APIKey: "k", TokenTTL: 24 * time.Hour})
 	require.NoError(f, err)
 	bought := httptest.NewRecorder()
 	buy := httptest.NewRequest("POST", "/auth/realms/acme-consumers/protocol/openid-connect/token",
