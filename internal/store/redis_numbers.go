@@ -127,7 +127,7 @@ func readDue(answer []string) (event.Due, error) {
 		if err != nil || len(n) != 4 {
 			return event.Due{}, errNotAGap
 		}
-		gap := event.Gap{First: uint64(n[0]), Last: uint64(n[1]), Since: time.UnixMilli(n[2]), Attempts: int(n[3])}
+		gap := event.Gap{First: uint64(n[0]), Last: uint64(n[1]), Since: time.UnixMilli(n[2]), Attempts: int(n[3])} // #nosec G115 -- our script writes none below 0
 		if event.GapKind(fields[0]) == event.Missing {
 			due.Missing = append(due.Missing, gap)
 		} else {
@@ -187,7 +187,7 @@ func readGap(first uint64, member string) (event.Gap, error) {
 	if err != nil || len(n) < 2 {
 		return event.Gap{}, errNotAGap
 	}
-	gap := event.Gap{First: first, Last: uint64(n[0]), Since: time.UnixMilli(n[1])}
+	gap := event.Gap{First: first, Last: uint64(n[0]), Since: time.UnixMilli(n[1])} // #nosec G115 -- our script writes none below 0
 	if len(n) > 2 {
 		gap.Attempts = int(n[2])
 	}
