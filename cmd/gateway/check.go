@@ -68,9 +68,12 @@ func (c *checkCmd) Run(ctx context.Context, io streams) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	checkSpool(cfg, r)
+	checkHost(cfg, r)
+	checkCertificates(cfg, r)
 	checkStore(ctx, cfg, r)
 	checkKafka(ctx, cfg, r)
 	checkPlatform(ctx, cfg, r)
+	checkPlatformServer(ctx, cfg, r)
 	if r.failed {
 		return errCheck
 	}
@@ -154,6 +157,7 @@ func checkRedis(ctx context.Context, cfg config.Config, r *report) {
 	case policy != "noeviction":
 		r.warn("store", "Redis' maxmemory-policy is "+policy+": it can forget events and let repeats through; set noeviction")
 	}
+	checkRedisCondition(ctx, redis, r)
 }
 
 func checkKafka(ctx context.Context, cfg config.Config, r *report) {
