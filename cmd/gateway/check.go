@@ -178,7 +178,21 @@ func checkKafka(ctx context.Context, cfg config.Config, r *report) {
 		return
 	}
 	r.ok("kafka", fmt.Sprintf("answers; all %d topics are there", len(routes(cfg).Topics())))
+	checkRights(ctx, k, r)
 	checkTopics(ctx, cfg, k, r)
+}
+
+func checkRights(ctx context.Context, k *dispatch.Kafka, r *report) {
+	missing, err := k.ReviewRights(ctx)
+	switch {
+	case err != nil:
+		r.warn("rights", "cannot tell what this user may do: "+err.Error())
+	case len(missing) == 0:
+		r.ok("rights", "this user may do what the gateway needs on every topic")
+	}
+	for _, m := range missing {
+		r.fail("rights", errors.New(m+"; allow it (kafka-acls.sh --add --allow-principal)"))
+	}
 }
 
 func checkTopics(ctx context.Context, cfg config.Config, k *dispatch.Kafka, r *report) {

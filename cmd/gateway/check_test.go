@@ -48,7 +48,7 @@ func TestCheck(t *testing.T) {
 	}{
 		{
 			"everything is fine", func(t *testing.T, s *stack) { s.createTopics(t, "", nil) }, nil, exitOK,
-			[]string{configurationIsFine, redisIsFine, topicsAreThere, `(?m)^ok    topics         their settings are as`},
+			[]string{configurationIsFine, redisIsFine, topicsAreThere, `(?m)^ok    rights         this user may do`, `(?m)^ok    topics         their settings are as`},
 		},
 		{
 			"topics are missing", nil, []string{"KAFKA_CREATE_TOPICS=false"}, exitFailed,
