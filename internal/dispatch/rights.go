@@ -41,16 +41,29 @@ func (k *Kafka) ReviewRights(ctx context.Context) ([]string, error) {
 			missing = append(missing, fmt.Sprintf("topic %s: this user lacks %s", topic, strings.Join(lacking, ", ")))
 		}
 	}
-	answer, err := k.client.InitProducerID(ctx, &kafka.InitProducerIDRequest{})
+	err := k.producerID(ctx)
 	switch {
+	case errors.Is(err, kafka.ClusterAuthorizationFailed):
+		missing = append(missing, "cluster: this user lacks IdempotentWrite")
 	case err != nil:
 		return nil, fmt.Errorf("ask Kafka for a producer id: %w", err)
-	case errors.Is(answer.Error, kafka.ClusterAuthorizationFailed):
-		missing = append(missing, "cluster: this user lacks IdempotentWrite")
-	case answer.Error != nil:
-		return nil, fmt.Errorf("ask Kafka for a producer id: %w", answer.Error)
 	}
 	return missing, nil
+}
+
+// producerID asks for one, again where a broker that has just begun asks for
+// patience.
+func (k *Kafka) producerID(ctx context.Context) error {
+	for {
+		answer, err := k.client.InitProducerID(ctx, &kafka.InitProducerIDRequest{})
+		if err == nil {
+			err = answer.Error
+		}
+		var refusal kafka.Error
+		if !errors.As(err, &refusal) || !refusal.Temporary() || !pause(ctx, lastBackoff) {
+			return err
+		}
+	}
 }
 
 func (k *Kafka) allowed(ctx context.Context, topic string) (int32, error) {
