@@ -184,10 +184,13 @@ var errNotAGap = errors.New("the answer is not a gap")
 
 func readGap(first uint64, member string) (event.Gap, error) {
 	n, err := numbers(strings.Split(member, ":"))
-	if err != nil || len(n) < 2 || n[0] < 0 || uint64(n[0]) < first {
+	if err != nil || len(n) < 2 || n[0] < 0 {
 		return event.Gap{}, errNotAGap
 	}
 	gap := event.Gap{First: first, Last: uint64(n[0]), Since: time.UnixMilli(n[1])} // #nosec G115 -- not below 0
+	if gap.Last < gap.First {
+		return event.Gap{}, errNotAGap
+	}
 	if len(n) > 2 {
 		gap.Attempts = int(n[2])
 	}
