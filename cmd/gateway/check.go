@@ -69,9 +69,12 @@ func (c *checkCmd) Run(ctx context.Context, io streams) error {
 	defer cancel()
 	checkTLS(cfg, r)
 	checkSpool(cfg, r)
+	checkHost(cfg, r)
+	checkCertificates(cfg, r)
 	checkStore(ctx, cfg, r)
 	checkKafka(ctx, cfg, r)
 	checkPlatform(ctx, cfg, r)
+	checkPlatformServer(ctx, cfg, r)
 	if r.failed {
 		return errCheck
 	}
@@ -155,6 +158,7 @@ func checkRedis(ctx context.Context, cfg config.Config, r *report) {
 	case policy != "noeviction":
 		r.warn("store", "Redis' maxmemory-policy is "+policy+": it can forget events and let repeats through; set noeviction")
 	}
+	checkRedisCondition(ctx, redis, r)
 }
 
 func checkKafka(ctx context.Context, cfg config.Config, r *report) {
@@ -175,7 +179,21 @@ func checkKafka(ctx context.Context, cfg config.Config, r *report) {
 		return
 	}
 	r.ok("kafka", fmt.Sprintf("answers; all %d topics are there", len(routes(cfg).Topics())))
+	checkRights(ctx, k, r)
 	checkTopics(ctx, cfg, k, r)
+}
+
+func checkRights(ctx context.Context, k *dispatch.Kafka, r *report) {
+	missing, err := k.ReviewRights(ctx)
+	switch {
+	case err != nil:
+		r.warn("rights", "cannot tell what this user may do: "+err.Error())
+	case len(missing) == 0:
+		r.ok("rights", "this user may do what the gateway needs on every topic")
+	}
+	for _, m := range missing {
+		r.fail("rights", errors.New(m+"; allow it (kafka-acls.sh --add --allow-principal)"))
+	}
 }
 
 func checkTopics(ctx context.Context, cfg config.Config, k *dispatch.Kafka, r *report) {

@@ -91,6 +91,11 @@ func (c *inspectCmd) read() (captured, error) {
 	if err != nil {
 		return captured{}, err
 	}
+	return readCaptured(raw)
+}
+
+// readCaptured wants one whole request.
+func readCaptured(raw []byte) (captured, error) {
 	// What net/http says of a bad request quotes it, so its words are left out.
 	request, err := http.ReadRequest(bufio.NewReader(bytes.NewReader(raw)))
 	if err != nil {

@@ -16,8 +16,11 @@ import (
 	"awareid-gateway/internal/simulator"
 )
 
-// version is set by the linker: -X main.version=….
-var version = "dev"
+// What the binary is made from; set by the linker: -X main.version=….
+var (
+	version  = "dev"
+	revision string // the commit
+)
 
 // Exit codes.
 const (

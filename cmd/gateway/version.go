@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"runtime"
 	"runtime/debug"
+	"strings"
 )
 
 type versionCmd struct {
@@ -18,17 +19,29 @@ func (c *versionCmd) Run(io streams) error {
 		Revision string `json:"revision,omitempty"`
 		Go       string `json:"go"`
 		Platform string `json:"platform"`
-	}{version, "", runtime.Version(), runtime.GOOS + "/" + runtime.GOARCH}
-	if info, ok := debug.ReadBuildInfo(); ok {
-		for _, s := range info.Settings {
-			if s.Key == "vcs.revision" {
-				about.Revision = s.Value
-			}
-		}
-	}
+	}{version, builtFrom(), runtime.Version(), runtime.GOOS + "/" + runtime.GOARCH}
 	if c.JSON {
 		return json.NewEncoder(io.out).Encode(about)
 	}
-	_, err := fmt.Fprintf(io.out, "gateway %s %s %s %s\n", about.Version, about.Revision, about.Go, about.Platform)
+	words := strings.Fields(fmt.Sprintf("gateway %s %s %s %s", about.Version, about.Revision, about.Go, about.Platform))
+	_, err := fmt.Fprintln(io.out, strings.Join(words, " "))
 	return err
+}
+
+// builtFrom is the commit that the build names, or the one that Go found by
+// itself; empty where neither is known.
+func builtFrom() string {
+	if revision != "" {
+		return revision
+	}
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return ""
+	}
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" {
+			return s.Value
+		}
+	}
+	return ""
 }

@@ -72,7 +72,7 @@ func (c *Client) persist(ctx context.Context, q *request, exchange func() error)
 
 // jittered returns d or up to half less, so that callers that failed together do
 // not come back together.
-func jittered(d time.Duration) time.Duration { return d - rand.N(d/2+1) }
+func jittered(d time.Duration) time.Duration { return d - rand.N(d/2+1) } // #nosec G404 -- nothing secret depends on it
 
 // pause waits and reports whether to go on. It does not wait where that would be
 // in vain.

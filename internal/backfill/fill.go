@@ -103,7 +103,7 @@ func (s *Summary) add(numbers []string, r result) {
 		}
 	}
 	for reason, n := range r.refused {
-		s.Refused[reason] += uint64(n)
+		s.Refused[reason] += uint64(n) // #nosec G115 -- a count
 	}
 	s.Total = max(s.Total, s.Asked)
 }
@@ -161,7 +161,7 @@ func (b *Backfiller) fill(ctx context.Context, h *hook, q Request, s *Summary, p
 		switch {
 		case err != nil:
 			return err
-		case r.failure != nil && s.Outcomes[Failed] >= uint64(b.opts.Batch):
+		case r.failure != nil && s.Outcomes[Failed] >= uint64(b.opts.Batch): // #nosec G115 -- a count
 			return r.failure // Kafka is away, or the store
 		case q.missing() && s.Asked >= sparseAfter && 2*s.Came() < s.Asked:
 			return ErrSparse

@@ -94,7 +94,7 @@ func unpad(b []byte) (int, bool) {
 	ok := subtle.ConstantTimeLessOrEq(1, n) & subtle.ConstantTimeLessOrEq(n, aes.BlockSize)
 	for i, c := range last {
 		inPadding := subtle.ConstantTimeLessOrEq(aes.BlockSize-i, n)
-		ok &= 1 ^ inPadding | subtle.ConstantTimeByteEq(c, byte(n))
+		ok &= 1 ^ inPadding | subtle.ConstantTimeByteEq(c, byte(n)) // #nosec G115 -- n was a byte
 	}
 	return len(b) - n, ok == 1
 }

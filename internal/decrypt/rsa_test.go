@@ -62,6 +62,7 @@ func TestOpenWrappedRefuses(t *testing.T) {
 	require.NoError(t, err)
 	other, err := rsa.EncryptOAEP(sha256.New(), rand.Reader, &testKey(t).PublicKey, []byte("sixteen letters!"), nil)
 	require.NoError(t, err)
+	//lint:ignore SA1019 what must be refused has to be made
 	pkcs1, err := rsa.EncryptPKCS1v15(rand.Reader, &testKey(t).PublicKey, []byte("sixteen letters!"))
 	require.NoError(t, err)
 

@@ -33,7 +33,7 @@ type backlog[T any] struct {
 func newBacklog[T any](tell func(context.Context, []T), overflow func()) *backlog[T] {
 	idle := make(chan struct{})
 	close(idle)
-	ctx, stop := context.WithCancel(context.Background())
+	ctx, stop := context.WithCancel(context.Background()) // #nosec G118 -- close calls it
 	return &backlog[T]{tell: tell, overflow: overflow, idle: idle, ctx: ctx, stop: stop}
 }
 

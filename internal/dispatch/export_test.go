@@ -77,3 +77,13 @@ func (k *Kafka) AgeSearches() {
 		memory.Add(key, p)
 	}
 }
+
+// RewriteParcel reads an entry of the spool and writes it again.
+func RewriteParcel(body []byte) ([]byte, error) {
+	p, err := decodeParcel(1, body)
+	if err != nil {
+		return nil, err
+	}
+	p.delivery()
+	return p.encode()
+}

@@ -102,6 +102,7 @@ func (k *Kafka) askView(ctx context.Context, broker int32, at event.Place) view 
 type viewRequest struct {
 	broker int32
 	topic  string
+	rights bool // ask for what this user may do with it, too
 }
 
 // ApiKey implements protocol.Message.
@@ -109,7 +110,7 @@ func (r *viewRequest) ApiKey() protocol.ApiKey { return protocol.Metadata }
 
 // Split implements protocol.Splitter.
 func (r *viewRequest) Split(protocol.Cluster) ([]protocol.Message, protocol.Merger, error) {
-	return []protocol.Message{&brokerMetadata{TopicNames: []string{r.topic}, broker: r.broker}}, r, nil
+	return []protocol.Message{&brokerMetadata{TopicNames: []string{r.topic}, IncludeTopicAuthorizedOperations: r.rights, broker: r.broker}}, r, nil
 }
 
 // Merge implements protocol.Merger.

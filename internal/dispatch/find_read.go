@@ -26,10 +26,10 @@ func (k *Kafka) fetchOnce(ctx context.Context, at event.Place, epoch int32, offs
 	defer cancel()
 	client := k.clientFor(at.Topic)
 	answer, err := client.Transport.RoundTrip(ctx, client.Addr, &fetch.Request{
-		ReplicaID: consumer, MinBytes: 1, MaxBytes: findMaxBytes, MaxWaitTime: int32(findMaxWait.Milliseconds()),
+		ReplicaID: consumer, MinBytes: 1, MaxBytes: findMaxBytes, MaxWaitTime: int32(findMaxWait.Milliseconds()), // #nosec G115 -- a constant
 		SessionID: noSession, SessionEpoch: noSession,
 		Topics: []fetch.RequestTopic{{Topic: at.Topic, Partitions: []fetch.RequestPartition{{
-			Partition: int32(at.Partition), CurrentLeaderEpoch: epoch, FetchOffset: offset,
+			Partition: int32(at.Partition), CurrentLeaderEpoch: epoch, FetchOffset: offset, // #nosec G115 -- came as int32
 			LogStartOffset: noOffset, PartitionMaxBytes: findMaxBytes,
 		}}}},
 	})

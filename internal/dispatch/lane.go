@@ -291,7 +291,7 @@ func (l *lane) askForSession(ctx context.Context) error {
 	if answer.Error != nil {
 		return answer.Error
 	}
-	l.session = session{id: int64(answer.Producer.ProducerID), epoch: int16(answer.Producer.ProducerEpoch), open: true}
+	l.session = session{id: int64(answer.Producer.ProducerID), epoch: int16(answer.Producer.ProducerEpoch), open: true} // #nosec G115 -- came as int16
 	return nil
 }
 
@@ -307,7 +307,7 @@ func earliest(batch []*entry) time.Time {
 
 // pause waits for about d, and is false when there is no time left after it.
 func pause(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d/2 + rand.N(d))
+	timer := time.NewTimer(d/2 + rand.N(d)) // #nosec G404 -- nothing secret depends on it
 	defer timer.Stop()
 	select {
 	case <-ctx.Done():

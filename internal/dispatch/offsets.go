@@ -57,7 +57,7 @@ func (k *Kafka) askOffsets(ctx context.Context, replica int32, timestamp int64, 
 }
 
 func (r *offsetsRequest) add(at event.Place, timestamp int64, epoch int32) {
-	partition := listoffsets.RequestPartition{Partition: int32(at.Partition), CurrentLeaderEpoch: epoch, Timestamp: timestamp}
+	partition := listoffsets.RequestPartition{Partition: int32(at.Partition), CurrentLeaderEpoch: epoch, Timestamp: timestamp} // #nosec G115 -- came as int32
 	for i := range r.Topics {
 		if r.Topics[i].Topic == at.Topic {
 			r.Topics[i].Partitions = append(r.Topics[i].Partitions, partition)

@@ -265,7 +265,7 @@ func (c *comparison) hash(text string) uint64 { return maphash.String(c.seed, te
 func (c *comparison) place(at event.Place) int32 {
 	n, ok := c.placed[at]
 	if !ok {
-		n = int32(len(c.places))
+		n = int32(len(c.places)) // #nosec G115 -- a count of partitions
 		c.placed[at] = n
 		c.places = append(c.places, at)
 	}

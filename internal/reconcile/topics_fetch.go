@@ -55,14 +55,15 @@ func (t *Topics) passDeleted(ctx context.Context, at event.Place, from int64) (i
 	if err != nil {
 		return from, err
 	}
-	for _, p := range answer.Topics[at.Topic] {
-		first, err := offsetOf(p, kafka.FirstOffset)
-		if err == nil && first < from {
-			return from, errCut
-		}
-		return first, err
+	partitions := answer.Topics[at.Topic]
+	if len(partitions) == 0 {
+		return from, errNoAnswer
 	}
-	return from, errNoAnswer
+	first, err := offsetOf(partitions[0], kafka.FirstOffset)
+	if err == nil && first < from {
+		return from, errCut
+	}
+	return first, err
 }
 
 func (t *Topics) fetch(ctx context.Context, at event.Place, offset, most int64) (*kafka.FetchResponse, error) {

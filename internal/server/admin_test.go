@@ -134,7 +134,6 @@ func TestMetricsOfATraffic(t *testing.T) {
 	a := admin.get(t, "/metrics", "127.0.0.1:9090", nil)
 	require.Equal(t, 200, a.status)
 	require.Contains(t, a.header.Get("Content-Type"), "text/plain")
-	const of = `{webhook="` + webhookID + `",`
 	for _, line := range []string{
 		`gateway_http_answers_total{code="200"} 3`, `gateway_http_answers_total{code="202"} 1`,
 		`gateway_http_answers_total{code="401"} 1`, `gateway_http_answers_total{code="404"} 1`,

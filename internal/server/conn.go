@@ -132,7 +132,7 @@ func (c *conn) Read(p []byte) (int, error) {
 		return n, err
 	}
 	c.Conn.SetReadDeadline(time.Now().Add(lastLook))
-	if n, err = c.Conn.Read(p); n > 0 {
+	if n, _ = c.Conn.Read(p); n > 0 {
 		return n, nil
 	}
 	return 0, io.EOF

@@ -139,7 +139,7 @@ func NewFaults(platform *Platform, o FaultOptions) (*Faults, error) {
 	}
 	return &Faults{
 		platform: platform, share: o.Share,
-		rng: rand.New(rand.NewPCG(o.Seed, o.Seed)), listed: make(map[string][]Fault),
+		rng: rand.New(rand.NewPCG(o.Seed, o.Seed)), listed: make(map[string][]Fault), // #nosec G404 -- a seed makes it repeatable
 	}, nil
 }
 

@@ -86,7 +86,7 @@ func NewSender(o SenderOptions) (*Sender, error) {
 	return &Sender{
 		options: o,
 		client:  newClient(o),
-		rng:     rand.New(rand.NewPCG(o.Seed, o.Seed)),
+		rng:     rand.New(rand.NewPCG(o.Seed, o.Seed)), // #nosec G404 -- a seed makes it repeatable
 		limiter: rate.NewLimiter(limit, 1),
 	}, nil
 }

@@ -48,7 +48,7 @@ func (f *File) Due(ctx context.Context, webhook string, grace time.Duration, lim
 		if err != nil {
 			return event.Due{}, err
 		}
-		return s.due(grace, uint64(limit))
+		return s.due(grace, uint64(limit)) // #nosec G115 -- a count
 	})
 	if err != nil {
 		return event.Due{}, fmt.Errorf("read due transaction numbers in file: %w", err)

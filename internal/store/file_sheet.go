@@ -147,7 +147,7 @@ func (s *sheet) due(grace time.Duration, limit uint64) (event.Due, error) {
 	}
 	if s.sum(sumGaps+string(event.Retrying)) < maxRetrying {
 		old := s.table.now.Add(-grace).UnixMilli()
-		take(event.Missing, &due.Missing, func(r row) bool { return int64(r.since) <= old })
+		take(event.Missing, &due.Missing, func(r row) bool { return int64(r.since) <= old }) // #nosec G115 -- milliseconds since 1970
 	}
 	take(event.Retrying, &due.Retry, func(r row) bool { return r.due <= s.now() })
 	return due, nil
@@ -161,7 +161,7 @@ func (s *sheet) postpone(p event.Postponement) error {
 				err = errors.Join(err, s.giveUp(piece))
 				continue
 			}
-			piece.attempts, piece.due = uint64(p.Attempts), s.now()+uint64(p.Wait.Milliseconds())
+			piece.attempts, piece.due = uint64(p.Attempts), s.now()+uint64(p.Wait.Milliseconds()) // #nosec G115 -- a count, and milliseconds
 			err = errors.Join(err, s.put(event.Retrying, piece))
 		}
 		if err != nil {
@@ -251,5 +251,5 @@ func readRow(key, value []byte) row {
 }
 
 func (r row) event() event.Gap {
-	return event.Gap{First: r.first, Last: r.last, Since: time.UnixMilli(int64(r.since)), Attempts: int(r.attempts)}
+	return event.Gap{First: r.first, Last: r.last, Since: time.UnixMilli(int64(r.since)), Attempts: int(r.attempts)} // #nosec G115 -- a count, and milliseconds since 1970
 }

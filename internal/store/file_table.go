@@ -227,7 +227,7 @@ func (t *table) forget(entry []byte) error {
 }
 
 func expiryKey(ms int64, key string) []byte {
-	return append(binary.BigEndian.AppendUint64(nil, uint64(ms)), key...)
+	return append(binary.BigEndian.AppendUint64(nil, uint64(ms)), key...) // #nosec G115 -- milliseconds since 1970
 }
 
-func expiryTime(entry []byte) int64 { return int64(binary.BigEndian.Uint64(entry)) }
+func expiryTime(entry []byte) int64 { return int64(binary.BigEndian.Uint64(entry)) } // #nosec G115 -- milliseconds since 1970

@@ -44,16 +44,16 @@ const (
 func readSums(n *event.Numbers, sum func(name string) uint64) {
 	n.Missing, n.Retrying, n.Unrecoverable = sum(string(event.Missing)), sum(string(event.Retrying)), sum(string(event.Unrecoverable))
 	n.GivenUp, n.Forgotten, n.Merged = sum(sumGivenUp), sum(sumForgotten), sum(sumMerged)
-	n.Pace = event.Pace{Asked: sum(sumAsked), Came: sum(sumCame), Pauses: int(sum(sumPauses))}
+	n.Pace = event.Pace{Asked: sum(sumAsked), Came: sum(sumCame), Pauses: int(sum(sumPauses))} // #nosec G115 -- a count
 	if until := sum(sumUntil); until > 0 {
-		n.Until = time.UnixMilli(int64(until))
+		n.Until = time.UnixMilli(int64(until)) // #nosec G115 -- milliseconds since 1970
 	}
 }
 
 func writePace(p event.Pace, set func(name string, value uint64)) {
 	set(sumAsked, p.Asked)
 	set(sumCame, p.Came)
-	set(sumPauses, uint64(p.Pauses))
+	set(sumPauses, uint64(p.Pauses)) // #nosec G115 -- a count
 	until := uint64(0)
 	if !p.Until.IsZero() {
 		until = uint64(p.Until.UnixMilli())

@@ -107,7 +107,9 @@ func (p *processes) meet(ctx context.Context, conn *redis.Conn) error {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.met[id] = p.met[id]
+	if _, met := p.met[id]; !met {
+		p.met[id] = false
+	}
 	return nil
 }
 

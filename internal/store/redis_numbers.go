@@ -117,17 +117,17 @@ func (r *Redis) Due(ctx context.Context, webhook string, grace time.Duration, li
 }
 
 func readDue(answer []string) (event.Due, error) {
-	at, err := numbers(answer[:1])
-	if err != nil {
+	at, err := numbers(answer[:min(len(answer), 1)])
+	if err != nil || len(at) == 0 {
 		return event.Due{}, errNotAGap
 	}
 	due := event.Due{Now: time.UnixMilli(at[0])}
 	for fields := range slices.Chunk(answer[1:], 5) {
 		n, err := numbers(fields[1:])
-		if err != nil || len(n) != 4 {
+		if err != nil || len(n) != 4 || n[0] < 0 || n[1] < n[0] {
 			return event.Due{}, errNotAGap
 		}
-		gap := event.Gap{First: uint64(n[0]), Last: uint64(n[1]), Since: time.UnixMilli(n[2]), Attempts: int(n[3])}
+		gap := event.Gap{First: uint64(n[0]), Last: uint64(n[1]), Since: time.UnixMilli(n[2]), Attempts: int(n[3])} // #nosec G115 -- not below 0
 		if event.GapKind(fields[0]) == event.Missing {
 			due.Missing = append(due.Missing, gap)
 		} else {
@@ -184,10 +184,13 @@ var errNotAGap = errors.New("the answer is not a gap")
 
 func readGap(first uint64, member string) (event.Gap, error) {
 	n, err := numbers(strings.Split(member, ":"))
-	if err != nil || len(n) < 2 {
+	if err != nil || len(n) < 2 || n[0] < 0 {
 		return event.Gap{}, errNotAGap
 	}
-	gap := event.Gap{First: first, Last: uint64(n[0]), Since: time.UnixMilli(n[1])}
+	gap := event.Gap{First: first, Last: uint64(n[0]), Since: time.UnixMilli(n[1])} // #nosec G115 -- not below 0
+	if gap.Last < gap.First {
+		return event.Gap{}, errNotAGap
+	}
 	if len(n) > 2 {
 		gap.Attempts = int(n[2])
 	}

@@ -38,7 +38,7 @@ func (r *Redis) runAll(ctx context.Context, script *redis.Script, runs []run, be
 	var at []int
 	for i, cmd := range cmds {
 		if redis.HasErrorPrefix(cmd.Err(), "NOSCRIPT") {
-			again, at = append(again, runs[i]), append(at, i)
+			again, at = append(again, runs[i]), append(at, i) // #nosec G602 -- a command for each run
 		}
 	}
 	if len(again) == 0 {

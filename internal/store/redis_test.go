@@ -201,6 +201,50 @@ func TestInfo(t *testing.T) {
 	}
 }
 
+func TestCondition(t *testing.T) {
+	for info, want := range map[string]store.Condition{
+		"":                       {},
+		"aof_enabled:1\r\n":      {Persistence: "on"},
+		"aof_enabled:0\r\n":      {Persistence: "off"},
+		"connected_slaves:0\r\n": {},
+		"connected_slaves:2\r\n": {Unguarded: true},
+		"connected_slaves:2\r\nmin_slaves_good_slaves:2\r\n": {},
+		"used_memory:75\r\nmaxmemory:100\r\n":                {Fullness: 0.75},
+		"used_memory:75\r\nmaxmemory:0\r\n":                  {},
+		"used_memory:much\r\nmaxmemory:more\r\n":             {},
+	} {
+		t.Run(info, func(t *testing.T) {
+			m := miniredis.RunT(t)
+			m.Server().SetPreHook(func(c *server.Peer, cmd string, _ ...string) bool {
+				if cmd == "INFO" {
+					c.WriteBulk(info)
+				}
+				return cmd == "INFO"
+			})
+			for _, scheme := range []string{"redis://", "redis+cluster://"} {
+				got, err := openRedis(t, scheme+m.Addr(), "awareid").Condition(t.Context())
+				require.NoError(t, err)
+				require.Equal(t, want, got)
+			}
+			m.SetError("ERR down")
+			_, err := openRedis(t, "redis://"+m.Addr(), "awareid").Condition(t.Context())
+			require.Error(t, err)
+		})
+	}
+}
+
+func TestAhead(t *testing.T) {
+	m := miniredis.RunT(t)
+	m.SetTime(time.Now().Add(time.Hour))
+	r := openRedis(t, "redis://"+m.Addr(), "awareid")
+	ahead, err := r.Ahead(t.Context())
+	require.NoError(t, err)
+	require.InDelta(t, time.Hour, ahead, float64(time.Minute))
+	m.SetError("ERR down")
+	_, err = r.Ahead(t.Context())
+	require.Error(t, err)
+}
+
 // TestURLs connects in each of the forms, and checks who was asked for a password.
 func TestURLs(t *testing.T) {
 	m := miniredis.RunT(t)

@@ -119,10 +119,10 @@ func (c *cluster) servicesReady() error {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	if err := c.redis.ready(ctx); err != nil {
-		return fmt.Errorf("Redis: %w", err)
+		return fmt.Errorf("ask Redis: %w", err)
 	}
 	if err := c.kafka.ready(ctx); err != nil {
-		return fmt.Errorf("Kafka: %w", err)
+		return fmt.Errorf("ask Kafka: %w", err)
 	}
 	return nil
 }
