@@ -6,12 +6,13 @@ SHELL := /bin/bash
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 COUNT ?= 40
 FUZZTIME ?= 10s
+BENCH ?=
 GOFLAGS_BUILD := -trimpath -ldflags "-s -w -X main.version=$(VERSION)"
 
 # The race detector needs a C compiler. Without one the tests run without it.
 RACE := $(shell command -v $$(go env CC) >/dev/null 2>&1 && echo -race)
 
-.PHONY: help run build test test-real torture torture-short lint fuzz bench docker clean
+.PHONY: help run build test test-real torture torture-short lint fuzz bench bench-micro docker clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,7 +50,10 @@ fuzz: ## each fuzz target for FUZZTIME
 	  done; \
 	done
 
-bench: ## micro-benchmarks of every package
+bench: ## what an event costs beside bare Fiber and the ciphers alone; BENCH=-quick, -full, -scale, -h
+	BROKER_JIT=4 test/real.sh go run ./test/bench $(BENCH)
+
+bench-micro: ## micro-benchmarks of every package, for benchstat
 	go test -run '^$$' -bench . -benchmem ./internal/...
 
 docker: ## the container image

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -84,10 +85,10 @@ func (l *lab) startGateway(ctx context.Context, redisURL string, t *topics, set 
 	if set.partitions > 0 {
 		s.extra = append(s.extra, fmt.Sprint("KAFKA_TOPIC_PARTITIONS=", set.partitions))
 	}
-	if set.embedded != "" {
-		s.extra = append(s.extra, "STORE_FILE="+set.embedded)
+	if set.file != "" {
+		s.extra = append(s.extra, "STORE_FILE="+set.file)
 	} else {
-		s.extra = append(s.extra, "REDIS_URL="+redisURL)
+		s.extra = append(s.extra, "REDIS_URL="+cmp.Or(set.redis, redisURL))
 	}
 	if l.profile > 0 {
 		if s.profiled, err = freeAddr(); err != nil {
@@ -108,11 +109,7 @@ func (l *lab) launch(s *server) (err error) {
 
 func (l *lab) webhooks(set setting) (environ []string) {
 	if set.webhooks == nil {
-		id := set.webhook
-		if id == "" {
-			id = newID()
-		}
-		return []string{"AWAREID_WEBHOOK_ID=" + id, "AWAREID_WEBHOOK_SECRETS=" + l.secret}
+		return []string{"AWAREID_WEBHOOK_ID=" + newID(), "AWAREID_WEBHOOK_SECRETS=" + l.secret}
 	}
 	for i, name := range set.webhooks {
 		environ = append(environ, fmt.Sprintf("WEBHOOKS_%d_NAME=%s", i, name),

@@ -25,6 +25,9 @@ type lab struct {
 	dir    string // of logs, spools and programs
 	self   string // this program
 	secret string // of the one webhook
+
+	filled map[int]string // URL of a Redis that remembers so many ids
+	atEnd  []func()
 }
 
 func newLab(o options) (*lab, error) {
@@ -39,14 +42,24 @@ func newLab(o options) (*lab, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &lab{options: o, dir: dir, self: self, secret: newSecret()}
+	l := &lab{options: o, dir: dir, self: self, secret: newSecret(), filled: map[int]string{}}
 	if l.gateway == "" {
 		err = l.build()
 	}
 	return l, err
 }
 
-func (l *lab) close() { os.RemoveAll(l.dir) }
+// close leaves the logs of a session that was not as it should be.
+func (l *lab) close(ok bool) {
+	for _, do := range l.atEnd {
+		do()
+	}
+	if !ok {
+		fmt.Fprintln(os.Stderr, "logs are in", l.dir)
+		return
+	}
+	os.RemoveAll(l.dir)
+}
 
 // build makes the gateway as make build does. To be profiled it gets one more
 // file, which is no part of the product.
@@ -131,8 +144,8 @@ type setting struct {
 	webhooks   []string // names; nil: the one webhook
 	secrets    []string // of the same
 	partitions int      // 0: the default
-	embedded   string   // store file, in place of Redis
-	webhook    string   // id; "": a new one
+	redis      string   // URL, in place of the usual one
+	file       string   // of the embedded store, in place of Redis
 }
 
 // rivals are the servers to compare, the simplest first.

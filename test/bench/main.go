@@ -15,7 +15,7 @@
 //	test/real.sh go run ./test/bench              one setting at a time
 //	test/real.sh go run ./test/bench -quick       64 connections, 1 KiB, GCM
 //	go run ./test/bench -quick -fake              without a real Redis and Kafka
-//	test/real.sh go run ./test/bench -scale -svg docs/performance
+//	test/real.sh go run ./test/bench -scale -out docs/performance
 //	go run ./test/bench -profile 10s -fake        where the gateway's time goes
 //
 // The sender is this process. On a machine of few cores it shares them with the
@@ -43,7 +43,7 @@ type options struct {
 	memory   int64   // bytes of signed requests
 	cpus     string  // of the servers; "": all
 	gateway  string  // a binary to use
-	svg      string  // folder
+	out      string  // folder of what is not printed
 	ids      int     // remembered at most, in the curve
 	profile  time.Duration
 	markdown bool
@@ -80,7 +80,7 @@ func parse() (o options) {
 	mebibytes := flag.Int64("memory", 512, "MiB of signed requests at most; a run ends when all are sent")
 	flag.StringVar(&o.cpus, "cpus", "", "CPUs of the measured server, as taskset wants them; empty: all")
 	flag.StringVar(&o.gateway, "gateway", "", "the gateway's binary; built from this tree where empty")
-	flag.StringVar(&o.svg, "svg", ".", "folder that -scale draws into")
+	flag.StringVar(&o.out, "out", ".", "folder of curves and profiles")
 	flag.IntVar(&o.ids, "ids", 10_000_000, "with -scale: ids remembered in Redis at most")
 	flag.DurationVar(&o.profile, "profile", 0, "no table: a CPU profile of so long of each gateway under load")
 	flag.BoolVar(&o.markdown, "markdown", false, "print tables as those of Markdown")
@@ -89,12 +89,12 @@ func parse() (o options) {
 	return o
 }
 
-func run(ctx context.Context, o options) error {
+func run(ctx context.Context, o options) (err error) {
 	l, err := newLab(o)
 	if err != nil {
 		return err
 	}
-	defer l.close()
+	defer func() { l.close(err == nil) }()
 	fmt.Print(describeMachine(), "\n\n")
 	switch {
 	case o.profile > 0:

@@ -67,12 +67,16 @@ func (s *server) warm(ctx context.Context, r rival, callbacks []callback, connec
 	if s.topics != nil {
 		judge = wantsTaken
 	}
+	before, err := s.snapshot()
+	if err != nil {
+		return err
+	}
 	work := load{addr: s.public, callbacks: callbacks, connections: connections, length: patience, judge: judge}
 	o, err := work.apply(ctx)
 	if err != nil {
 		return fmt.Errorf("warm up: %w", err)
 	}
-	return s.rest(float64(o.sent))
+	return s.rest(before.confirmed + float64(o.sent))
 }
 
 // rest returns when a gateway has confirmed so many claims, which it does behind

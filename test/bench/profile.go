@@ -38,7 +38,7 @@ func (l *lab) overlay() (string, error) {
 }
 
 // profiles prints where each gateway's CPU time goes under the usual load, and
-// keeps the profiles in the present folder.
+// keeps the profiles.
 func (l *lab) profiles(ctx context.Context) error {
 	l.length = l.profile + 2*time.Second // it begins before and ends after
 	callbacks, err := l.signer(setting{}, usual.cipher).sign(l.volume(usual.size), usual.size)
@@ -46,7 +46,7 @@ func (l *lab) profiles(ctx context.Context) error {
 		return err
 	}
 	for _, r := range l.gateways() {
-		file := strings.NewReplacer(", ", "-", "+", "-").Replace(r.name) + ".pprof"
+		file := filepath.Join(l.out, strings.NewReplacer(", ", "-", "+", "-").Replace(r.name)+".pprof")
 		if err := l.profileOne(ctx, r, callbacks, file); err != nil {
 			return fmt.Errorf("%s: %w", r.name, err)
 		}
