@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -19,11 +20,13 @@ import (
 )
 
 func TestCells(t *testing.T) {
-	require.Equal(t, []cell{usual}, options{quick: true}.cells())
-	require.Len(t, options{full: true}.cells(), 27)
-	one := options{}.cells()
+	require.Equal(t, []cell{usual}, options{quick: true}.settings())
+	require.Len(t, options{full: true}.settings(), 27)
+	one := options{}.settings()
 	require.Len(t, one, 7)
 	require.Contains(t, one, usual)
+	some := options{cells: regexp.MustCompile("^64 connections.* 16 KiB, cbc")}.settings()
+	require.Equal(t, []cell{{64, 16 << 10, "cbc"}}, some)
 }
 
 func TestQuantilesAreAmongTheTimes(t *testing.T) {

@@ -17,7 +17,7 @@ func (c cell) String() string {
 	if cipher == plain {
 		cipher = "plain"
 	}
-	return fmt.Sprintf("%d connections, %d KiB, %s", c.connections, c.size>>10, cipher)
+	return fmt.Sprintf("%d connections, events of %d KiB, %s", c.connections, c.size>>10, cipher)
 }
 
 // plain is the scheme's name for no cipher.
@@ -31,12 +31,21 @@ var (
 	ciphers     = []string{"gcm", "cbc", plain}
 )
 
-// cells are the settings to compare in.
-func (o options) cells() []cell {
-	if o.quick {
+// settings are those to compare in.
+func (o options) settings() []cell {
+	all := everyCell()
+	switch {
+	case o.cells != nil:
+		return slices.DeleteFunc(all, func(c cell) bool { return !o.cells.MatchString(c.String()) })
+	case o.quick:
 		return []cell{usual}
+	case o.full:
+		return all
 	}
-	var all []cell
+	return slices.DeleteFunc(all, func(c cell) bool { return c.differences() > 1 })
+}
+
+func everyCell() (all []cell) {
 	for _, n := range connections {
 		for _, size := range sizes {
 			for _, cipher := range ciphers {
@@ -44,10 +53,7 @@ func (o options) cells() []cell {
 			}
 		}
 	}
-	if o.full {
-		return all
-	}
-	return slices.DeleteFunc(all, func(c cell) bool { return c.differences() > 1 })
+	return all
 }
 
 // differences are the settings in which a cell is not the usual one.

@@ -15,7 +15,7 @@ var errRefused = errors.New("some runs were not as they should be, and have no f
 // another one.
 func (l *lab) compare(ctx context.Context) error {
 	rivals, refused := l.rivals(), false
-	for _, c := range l.cells() {
+	for _, c := range l.settings() {
 		callbacks, err := l.signer(setting{}, c.cipher).sign(l.volume(c.size), c.size)
 		if err != nil {
 			return err

@@ -96,6 +96,7 @@ func (l *lab) startGateway(ctx context.Context, redisURL string, t *topics, set 
 		}
 		s.extra = append(s.extra, "BENCH_PPROF_ADDR="+s.profiled)
 	}
+	s.extra = append(s.extra, l.environ...)
 	return s, l.launch(s)
 }
 

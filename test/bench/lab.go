@@ -175,7 +175,7 @@ func (l *lab) baseline(part string, args ...string) (*server, error) {
 		return nil, err
 	}
 	command := l.place(append([]string{l.self, actAs, part, s.public, s.admin}, args...)...)
-	if s.process, err = l.spawn(part, nil, command...); err != nil {
+	if s.process, err = l.spawn(part, l.environ, command...); err != nil {
 		return nil, err
 	}
 	return s, s.await(pollEvery, func() error { return ready(s.admin) })

@@ -29,6 +29,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"regexp"
 	"runtime/debug"
 	"syscall"
 	"time"
@@ -39,12 +40,14 @@ type options struct {
 
 	rounds   int
 	length   time.Duration
-	rate     float64 // events a second; 0: closed loop
-	memory   int64   // bytes of signed requests
-	cpus     string  // of the servers; "": all
-	gateway  string  // a binary to use
-	out      string  // folder of what is not printed
-	ids      int     // remembered at most, in the curve
+	rate     float64        // events a second; 0: closed loop
+	memory   int64          // bytes of signed requests
+	cells    *regexp.Regexp // the settings to compare in; nil: by quick and full
+	environ  []string       // of the servers, beside their own
+	cpus     string         // of the servers; "": all
+	gateway  string         // a binary to use
+	out      string         // folder of what is not printed
+	ids      int            // remembered at most, in the curve
 	profile  time.Duration
 	markdown bool
 }
@@ -74,6 +77,14 @@ func parse() (o options) {
 	flag.BoolVar(&o.fake, "fake", false, "leave the real Redis and Kafka out")
 	flag.BoolVar(&o.idle, "idle", false, "no load: the latency of single requests, and the time from start to ready")
 	flag.BoolVar(&o.scale, "scale", false, "the cost of an event against remembered ids, connections, webhooks and partitions")
+	flag.Func("cells", "a regular expression: of all combinations those whose title it matches, such as '64 connections.* 16 KiB'", func(text string) (err error) {
+		o.cells, err = regexp.Compile(text)
+		return err
+	})
+	flag.Func("env", "NAME=VALUE: further environment of the measured servers, such as GOGC=400; may be repeated", func(text string) error {
+		o.environ = append(o.environ, text)
+		return nil
+	})
 	flag.IntVar(&o.rounds, "rounds", 3, "how often each is measured")
 	flag.DurationVar(&o.length, "length", 3*time.Second, "how long at most")
 	flag.Float64Var(&o.rate, "rate", 0, "events a second, at fixed times; latency counts from then; 0: each connection sends when it has its answer")
@@ -105,7 +116,7 @@ func run(ctx context.Context, o options) (err error) {
 		return l.idleness(ctx)
 	}
 	compared := l.compare(ctx)
-	if o.rate > 0 {
+	if o.rate > 0 || o.cells != nil {
 		return compared
 	}
 	return cmp.Or(compared, l.idleness(ctx))
