@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"time"
 )
 
 // errRefused says that there are runs without a figure.
@@ -83,9 +84,9 @@ func ratio(rate float64, base []float64, i int) string {
 func medians(all []figures) figures {
 	return figures{
 		rate: median(all, func(f figures) float64 { return f.rate }),
-		p50:  median(all, func(f figures) duration { return f.p50 }),
-		p99:  median(all, func(f figures) duration { return f.p99 }),
-		p999: median(all, func(f figures) duration { return f.p999 }),
+		p50:  median(all, func(f figures) time.Duration { return f.p50 }),
+		p99:  median(all, func(f figures) time.Duration { return f.p99 }),
+		p999: median(all, func(f figures) time.Duration { return f.p999 }),
 		cpu:  median(all, func(f figures) float64 { return f.cpu }),
 
 		allocations: median(all, func(f figures) float64 { return f.allocations }),

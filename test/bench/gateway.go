@@ -35,11 +35,11 @@ func (l *lab) onKfake(ctx context.Context, set setting) (*server, error) {
 // onReal is a gateway on the Redis and the Kafka that test/real.sh names. It
 // shares them with what was there before, under a webhook and topics of its own.
 func (l *lab) onReal(ctx context.Context, set setting) (*server, error) {
-	t, err := newTopics(splitList(os.Getenv(kafkaVariable)))
+	t, err := newTopics(strings.Split(os.Getenv(kafkaVariable), ","))
 	if err != nil {
 		return nil, err
 	}
-	return l.startGateway(ctx, os.Getenv(redisVariable), t, set)
+	return l.startGateway(os.Getenv(redisVariable), t, set)
 }
 
 // besideServices starts what is in memory, without a Redis where that has no
@@ -49,34 +49,32 @@ func (l *lab) besideServices(ctx context.Context, redisAddr, redisURL string, se
 	if err != nil {
 		return nil, err
 	}
-	services, err := l.spawn(asServices, nil, l.self, actAs, asServices, kafkaAddr, redisAddr)
-	if err != nil {
-		return nil, err
-	}
 	t, err := newTopics([]string{kafkaAddr})
 	if err != nil {
 		return nil, err
 	}
-	if err := services.await(pollEvery, func() error { return t.ping(ctx) }); err != nil {
+	services, err := l.spawn(asServices, nil, l.self, actAs, asServices, kafkaAddr, redisAddr)
+	if err != nil {
 		return nil, err
 	}
-	s, err := l.startGateway(ctx, redisURL, t, set)
-	if s != nil {
-		s.backs = []*process{services}
+	if err := services.await(pollEvery, func() error { return t.ping(ctx) }); err != nil {
+		services.stop()
+		return nil, err
 	}
+	s, err := l.startGateway(redisURL, t, set)
+	s.backs = []*process{services}
 	return s, err
 }
 
-// startGateway returns one that is ready, and has been shown an event.
-func (l *lab) startGateway(ctx context.Context, redisURL string, t *topics, set setting) (*server, error) {
-	s, err := newServer()
-	if err != nil {
-		return nil, err
+// startGateway returns one that is ready; with an error, one that is not.
+func (l *lab) startGateway(redisURL string, t *topics, set setting) (s *server, err error) {
+	if s, err = newServer(); err != nil {
+		return s, err
 	}
 	s.topics = t
 	spool := filepath.Join(l.dir, "spool-"+t.prefix)
 	if err := os.Mkdir(spool, 0o700); err != nil {
-		return nil, err
+		return s, err
 	}
 	s.extra = append(l.webhooks(set),
 		"HTTP_ADDR="+s.public, "ADMIN_ADDR="+s.admin, "HTTP_MAX_CONNECTIONS=20000", "HTTP_IDLE_TIMEOUT=10m",
@@ -92,7 +90,7 @@ func (l *lab) startGateway(ctx context.Context, redisURL string, t *topics, set 
 	}
 	if l.profile > 0 {
 		if s.profiled, err = freeAddr(); err != nil {
-			return nil, err
+			return s, err
 		}
 		s.extra = append(s.extra, "BENCH_PPROF_ADDR="+s.profiled)
 	}

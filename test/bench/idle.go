@@ -45,7 +45,7 @@ func (l *lab) idle(ctx context.Context, r rival) (i idle, err error) {
 	if err != nil {
 		return i, err
 	}
-	s, err := r.start(ctx, setting{})
+	s, err := r.begin(ctx, setting{})
 	if err != nil {
 		return i, err
 	}

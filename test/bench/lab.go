@@ -10,7 +10,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 )
 
 // The variables in which test/real.sh names a real Redis and a real Kafka.
@@ -112,11 +111,13 @@ type server struct {
 	backs         []*process // what it stands on, and ends with it
 }
 
-func (s *server) end(ctx context.Context) error {
-	s.stop()
-	var err error
+// end stops it, as far as it has begun, and deletes its topics.
+func (s *server) end(ctx context.Context) (err error) {
+	if s.process != nil {
+		s.stop()
+	}
 	if s.topics != nil {
-		err = s.topics.drop(ctx)
+		err = s.topics.drop(context.WithoutCancel(ctx))
 	}
 	for _, b := range s.backs {
 		b.stop()
@@ -134,9 +135,25 @@ func newServer() (*server, error) {
 // rival is a kind of server.
 type rival struct {
 	name  string
-	start func(ctx context.Context, s setting) (*server, error)
+	start starter
 	judge func(status int, answer []byte, sent callback) error
 	again bool // events may repeat
+}
+
+// starter returns a server that is ready. With an error it may return one that
+// has begun.
+type starter func(ctx context.Context, s setting) (*server, error)
+
+// begin returns a server that is ready, or leaves nothing behind.
+func (r rival) begin(ctx context.Context, set setting) (*server, error) {
+	s, err := r.start(ctx, set)
+	if err == nil {
+		return s, nil
+	}
+	if s != nil {
+		err = errors.Join(err, s.end(ctx))
+	}
+	return nil, fmt.Errorf("start %s: %w", r.name, err)
 }
 
 // setting is what a gateway is told beside the usual.
@@ -180,5 +197,3 @@ func (l *lab) baseline(part string, args ...string) (*server, error) {
 	}
 	return s, s.await(pollEvery, func() error { return ready(s.admin) })
 }
-
-func splitList(list string) []string { return strings.Split(list, ",") }

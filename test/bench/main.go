@@ -43,6 +43,7 @@ type options struct {
 	rate     float64        // events a second; 0: closed loop
 	memory   int64          // bytes of signed requests
 	cells    *regexp.Regexp // the settings to compare in; nil: by quick and full
+	curves   *regexp.Regexp // by name; nil: all
 	environ  []string       // of the servers, beside their own
 	cpus     string         // of the servers; "": all
 	gateway  string         // a binary to use
@@ -81,6 +82,10 @@ func parse() (o options) {
 		o.cells, err = regexp.Compile(text)
 		return err
 	})
+	flag.Func("curves", "a regular expression: with -scale no other curves, such as 'ids|partitions'", func(text string) (err error) {
+		o.curves, err = regexp.Compile(text)
+		return err
+	})
 	flag.Func("env", "NAME=VALUE: further environment of the measured servers, such as GOGC=400; may be repeated", func(text string) error {
 		o.environ = append(o.environ, text)
 		return nil
@@ -111,7 +116,7 @@ func run(ctx context.Context, o options) (err error) {
 	case o.profile > 0:
 		return l.profiles(ctx)
 	case o.scale:
-		return l.curves(ctx)
+		return l.scales(ctx)
 	case o.idle:
 		return l.idleness(ctx)
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -40,18 +41,16 @@ func (s *server) snapshot() (snapshot, error) {
 // measure puts a rival up, warms it up with some of the callbacks and measures
 // it with the others. It returns no figures of a run that was not as it should be.
 func (l *lab) measure(ctx context.Context, r rival, set setting, work load) (figures, error) {
-	s, err := r.start(ctx, set)
+	s, err := r.begin(ctx, set)
 	if err != nil {
-		return figures{}, fmt.Errorf("start %s: %w", r.name, err)
+		return figures{}, err
 	}
-	f, err := l.observe(ctx, r, s, work)
-	if ended := s.end(ctx); err == nil {
-		err = ended
-	}
-	return f, err
+	f, err := s.observe(ctx, r, work)
+	return f, errors.Join(err, s.end(ctx))
 }
 
-func (l *lab) observe(ctx context.Context, r rival, s *server, work load) (figures, error) {
+// observe measures a server that has just begun.
+func (s *server) observe(ctx context.Context, r rival, work load) (figures, error) {
 	if err := s.warm(ctx, r, work.callbacks[:warmUp], work.connections); err != nil {
 		return figures{}, err
 	}

@@ -63,7 +63,7 @@ func (l *lab) profiles(ctx context.Context) error {
 }
 
 func (l *lab) profileOne(ctx context.Context, r rival, callbacks []callback, file string) error {
-	s, err := r.start(ctx, setting{})
+	s, err := r.begin(ctx, setting{})
 	if err != nil {
 		return err
 	}
@@ -71,7 +71,7 @@ func (l *lab) profileOne(ctx context.Context, r rival, callbacks []callback, fil
 	taken := make(chan error, 1)
 	go func() { taken <- fetchProfile(ctx, s.profiled, l.profile, file) }()
 	work := load{callbacks: callbacks, connections: usual.connections, length: l.length}
-	f, err := l.observe(ctx, r, s, work)
+	f, err := s.observe(ctx, r, work)
 	if err != nil {
 		return err
 	}

@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"net/url"
 	"os"
 	"path/filepath"
 	"time"
@@ -33,16 +35,19 @@ func (l *lab) withIDs(ctx context.Context, n int) (set setting, _ aside, err err
 	if url, filled := l.filled[n]; filled {
 		return setting{redis: url}, nil, nil
 	}
-	o, err := redis.ParseURL(os.Getenv(redisVariable))
+	u, err := url.Parse(os.Getenv(redisVariable))
 	if err != nil {
 		return set, nil, fmt.Errorf("%s is no Redis URL", redisVariable)
 	}
-	o.DB += len(l.filled) + 1
+	u.Path = fmt.Sprint("/", len(l.filled)+1)
+	o, err := redis.ParseURL(u.String())
+	if err != nil {
+		return set, nil, fmt.Errorf("%s is no Redis URL", redisVariable)
+	}
 	o.ReadTimeout = patience
 	client := redis.NewClient(o)
 	if there, err := client.DBSize(ctx).Result(); err != nil || there > 0 {
-		client.Close()
-		return set, nil, fmt.Errorf("database %d of Redis holds %d keys: %w", o.DB, there, err)
+		return set, nil, errors.Join(fmt.Errorf("database %d of Redis is not empty: %d keys", o.DB, there), err, client.Close())
 	}
 	l.atEnd = append(l.atEnd, func() {
 		client.FlushDBAsync(context.WithoutCancel(ctx))
@@ -53,7 +58,7 @@ func (l *lab) withIDs(ctx context.Context, n int) (set setting, _ aside, err err
 			return set, nil, fmt.Errorf("fill Redis: %w", err)
 		}
 	}
-	set.redis = fmt.Sprintf("redis://%s/%d", o.Addr, o.DB)
+	set.redis = u.String()
 	l.filled[n] = set.redis
 	return set, nil, nil
 }

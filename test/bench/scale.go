@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 
 	"github.com/valyala/fasthttp"
@@ -35,13 +36,16 @@ type curve struct {
 // ready, and what it returns ends it.
 type aside func(s *server) (end func(), err error)
 
-// curves measures each curve at some values, in turns, and draws it.
-func (l *lab) curves(ctx context.Context) error {
+// scales measures each curve at some values, in turns, and draws it.
+func (l *lab) scales(ctx context.Context) error {
 	if err := os.MkdirAll(l.out, 0o755); err != nil {
 		return err
 	}
 	var refused error
 	for _, c := range l.allCurves() {
+		if l.curves != nil && !l.curves.MatchString(c.name) {
+			continue
+		}
 		points, err := l.trace(ctx, c)
 		if err != nil {
 			fmt.Fprintf(os.Stderr, "REFUSED: %s: %v\n", c.title, err)
@@ -86,7 +90,7 @@ func (l *lab) runAt(ctx context.Context, c curve, n int) (f figures, err error) 
 	if err != nil {
 		return f, err
 	}
-	s, err := c.rival.start(ctx, set)
+	s, err := c.rival.begin(ctx, set)
 	if err != nil {
 		return f, err
 	}
@@ -98,7 +102,7 @@ func (l *lab) runAt(ctx context.Context, c curve, n int) (f figures, err error) 
 		}
 		defer end()
 	}
-	return l.observe(ctx, c.rival, s, load{callbacks: callbacks, connections: usual.connections, length: l.length})
+	return s.observe(ctx, c.rival, load{callbacks: callbacks, connections: usual.connections, length: l.length})
 }
 
 func (l *lab) printCurve(c curve, points []point) {
@@ -125,7 +129,7 @@ func (l *lab) allCurves() []curve {
 	}}
 	if !l.fake {
 		ids = append(ids, curve{
-			name: "ids-redis", title: "Ids remembered in Redis at the start", values: []int{1000, 100_000, l.ids},
+			name: "ids-redis", title: "Ids remembered in Redis at the start", values: upTo(l.ids),
 			prepare: l.withIDs, rival: most,
 		})
 	}
@@ -134,6 +138,12 @@ func (l *lab) allCurves() []curve {
 		curve{name: "webhooks", title: "Webhooks configured", values: []int{1, 50, 500}, prepare: l.withWebhooks, rival: most},
 		curve{name: "partitions", title: "Partitions of a topic", values: []int{12, 120, 1200}, prepare: withPartitions, rival: most},
 	)
+}
+
+// upTo are the numbers of ids to look at.
+func upTo(most int) []int {
+	few := slices.DeleteFunc([]int{1000, 100_000}, func(n int) bool { return n >= most })
+	return append(few, most)
 }
 
 func withPartitions(_ context.Context, n int) (setting, aside, error) {

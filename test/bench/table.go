@@ -10,8 +10,6 @@ import (
 	"time"
 )
 
-type duration = time.Duration
-
 // median is the middle one of the values, the lower of two.
 func median[T any, V cmp.Ordered](all []T, value func(T) V) V {
 	values := make([]V, len(all))
