@@ -39,7 +39,7 @@ func (l *lab) onReal(ctx context.Context, set setting) (*server, error) {
 	if err != nil {
 		return nil, err
 	}
-	return l.startGateway(os.Getenv(redisVariable), t, set)
+	return l.startGateway(ctx, os.Getenv(redisVariable), t, set)
 }
 
 // besideServices starts what is in memory, without a Redis where that has no
@@ -61,13 +61,13 @@ func (l *lab) besideServices(ctx context.Context, redisAddr, redisURL string, se
 		services.stop()
 		return nil, err
 	}
-	s, err := l.startGateway(redisURL, t, set)
+	s, err := l.startGateway(ctx, redisURL, t, set)
 	s.backs = []*process{services}
 	return s, err
 }
 
 // startGateway returns one that is ready; with an error, one that is not.
-func (l *lab) startGateway(redisURL string, t *topics, set setting) (s *server, err error) {
+func (l *lab) startGateway(ctx context.Context, redisURL string, t *topics, set setting) (s *server, err error) {
 	if s, err = newServer(); err != nil {
 		return s, err
 	}
@@ -81,7 +81,11 @@ func (l *lab) startGateway(redisURL string, t *topics, set setting) (s *server, 
 		"KAFKA_BROKERS="+strings.Join(t.brokers, ","), "KAFKA_TOPIC_PREFIX="+t.prefix, "SPOOL_DIR="+spool, "REPLICA_ID=bench",
 	)
 	if set.partitions > 0 {
-		s.extra = append(s.extra, fmt.Sprint("KAFKA_TOPIC_PARTITIONS=", set.partitions))
+		all, err := t.create(ctx, set.partitions)
+		if err != nil {
+			return s, err
+		}
+		s.extra = append(s.extra, "KAFKA_ROUTES=*="+all, "KAFKA_TOPIC_PARTITIONS=1")
 	}
 	if set.file != "" {
 		s.extra = append(s.extra, "STORE_FILE="+set.file)

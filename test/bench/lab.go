@@ -160,7 +160,7 @@ func (r rival) begin(ctx context.Context, set setting) (*server, error) {
 type setting struct {
 	webhooks   []string // names; nil: the one webhook
 	secrets    []string // of the same
-	partitions int      // 0: the default
+	partitions int      // of one topic for all events; 0: the usual topics
 	redis      string   // URL, in place of the usual one
 	file       string   // of the embedded store, in place of Redis
 }

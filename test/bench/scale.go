@@ -136,7 +136,7 @@ func (l *lab) allCurves() []curve {
 	return append(ids,
 		curve{name: "connections", title: "Open connections, 64 of them busy", values: []int{64, 1000, 10_000}, prepare: l.withConnections, rival: most},
 		curve{name: "webhooks", title: "Webhooks configured", values: []int{1, 50, 500}, prepare: l.withWebhooks, rival: most},
-		curve{name: "partitions", title: "Partitions of a topic", values: []int{12, 120, 1200}, prepare: withPartitions, rival: most},
+		curve{name: "partitions", title: "Partitions of the one topic", values: []int{12, 120, 1200}, prepare: withPartitions, rival: most},
 	)
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -46,6 +47,28 @@ func (t *topics) names(ctx context.Context) ([]string, error) {
 		}
 	}
 	return ours, all.Error()
+}
+
+// create makes one of so many partitions, and returns its name when they have
+// leaders.
+func (t *topics) create(ctx context.Context, partitions int) (string, error) {
+	name := t.prefix + ".all"
+	if _, err := t.admin.CreateTopic(ctx, int32(partitions), -1, nil, name); err != nil {
+		return "", fmt.Errorf("create %s: %w", name, err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	for {
+		ends, err := t.ends(ctx)
+		if err == nil && len(ends[name]) == partitions {
+			return name, nil
+		}
+		select {
+		case <-ctx.Done():
+			return "", fmt.Errorf("%d of %d partitions of %s are there: %w", len(ends[name]), partitions, name, errors.Join(err, ctx.Err()))
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
 }
 
 // drop deletes them, and what they take of the disk.
