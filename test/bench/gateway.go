@@ -16,9 +16,8 @@ import (
 // it takes to get so.
 const pollEvery = time.Millisecond
 
-// onFakes is a gateway on a Redis and a Kafka in memory. They run scripts and
-// store records far slower than the real ones run scripts: with them the gateway
-// waits for its Redis.
+// onFakes is a gateway on a Redis and a Kafka in memory. Such a Redis runs scripts
+// so slowly that the gateway waits for it.
 func (l *lab) onFakes(ctx context.Context, set setting) (*server, error) {
 	redisAddr, err := freeAddr()
 	if err != nil {
