@@ -6,6 +6,7 @@ SHELL := /bin/bash
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 COUNT ?= 40
 FUZZTIME ?= 10s
+BENCH ?=
 REVISION ?= $(shell git rev-parse HEAD 2>/dev/null)
 # Nothing of the machine or the folder gets into the binary, so that anybody can build the
 # same bytes from the same commit with the same Go.
@@ -20,7 +21,7 @@ GOSEC := $(TOOL) gosec -quiet -nosec-require-rules -nosec-require-justification 
 # The race detector needs a C compiler. Without one the tests run without it.
 RACE := $(shell command -v $$(go env CC) >/dev/null 2>&1 && echo -race)
 
-.PHONY: help run build test test-real torture torture-short abuse lint vulncheck fuzz fuzz-short bench sbom reproducible docker clean
+.PHONY: help run build test test-real torture torture-short abuse lint vulncheck fuzz fuzz-short bench bench-micro sbom reproducible docker clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -72,7 +73,10 @@ fuzz: ## each fuzz target for FUZZTIME
 fuzz-short: ## each fuzz target for 2 s
 	$(MAKE) fuzz FUZZTIME=2s
 
-bench: ## micro-benchmarks of every package
+bench: ## what an event costs beside bare Fiber and the ciphers alone; BENCH=-quick, -full, -scale, -h
+	BROKER_JIT=4 test/real.sh go run ./test/bench $(BENCH)
+
+bench-micro: ## micro-benchmarks of every package, for benchstat
 	go test -run '^$$' -bench . -benchmem ./internal/...
 
 sbom: build ## bin/sbom.json, the modules and licences in bin/gateway as CycloneDX

@@ -3,6 +3,7 @@
 #
 #   test/real.sh go test -race -tags integration ./...
 #   KAFKA_NODES=3 test/real.sh COMMAND...     a cluster of three, min.insync.replicas=2
+#   BROKER_JIT=4 test/real.sh COMMAND...      brokers that start slowly and then run fast
 #
 # The command finds them in TEST_REDIS_URL and TEST_KAFKA_BROKERS. Whichever of the two is
 # already set is used as it is, and nothing of that kind is started. The exit code is the
@@ -14,6 +15,7 @@ set -euo pipefail
 readonly ready_seconds=60 stop_seconds=5
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 nodes=${KAFKA_NODES:-1}
+jit=${BROKER_JIT:-1}
 unset KAFKA_NODES  # The gateway refuses a KAFKA_ variable that it does not know.
 dir=               # Data, configuration and logs of this run.
 tests=             # Process group of the command while it runs.
@@ -73,8 +75,8 @@ start_kafka() {
   say "resolving Apache Kafka with Maven, 45 MB the first time"
   step "$dir/maven.log" mvn -q -B -ntp -Dstyle.color=never -f "$here/kafka/pom.xml" \
     dependency:build-classpath -Dmdep.outputFile="$dir/classpath"
-  # Tests are short: a quick start is worth more than peak speed.
-  java=(java -Xmx512m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -XX:-UsePerfData
+  # Tests are short: a quick start is worth more to them than peak speed.
+  java=(java -Xmx512m -XX:+UseSerialGC "-XX:TieredStopAtLevel=$jit" -XX:-UsePerfData
     -Djava.io.tmpdir="$dir" -Dlog4j2.level=INFO -cp "$(<"$dir/classpath")")
 
   first=$(free_ports $((2 * nodes)))

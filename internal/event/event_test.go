@@ -250,14 +250,3 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
-
-func BenchmarkParse(b *testing.B) {
-	payload := []byte(strings.Replace(sample, `"data": {`, `"data": {"pad":"`+strings.Repeat("x", 800)+`",`, 1))
-	b.SetBytes(int64(len(payload)))
-	b.ReportAllocs()
-	for b.Loop() {
-		if _, err := event.Parse(payload); err != nil {
-			b.Fatal(err)
-		}
-	}
-}
