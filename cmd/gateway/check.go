@@ -67,7 +67,6 @@ func (c *checkCmd) Run(ctx context.Context, io streams) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
-	checkTLS(cfg, r)
 	checkSpool(cfg, r)
 	checkHost(cfg, r)
 	checkCertificates(cfg, r)

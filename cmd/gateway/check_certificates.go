@@ -20,6 +20,8 @@ const endsSoon = 30 * 24 * time.Hour
 // checkCertificates looks at the files; whether the peers accept them shows
 // when they are asked.
 func checkCertificates(cfg config.Config, r *report) {
+	publicFiles(cfg).check(r)
+	adminFiles(cfg).check(r)
 	checkCertificateFile("KAFKA_TLS_CA_FILE", cfg.KafkaTLSCAFile, r)
 	checkCertificateFile("KAFKA_TLS_CERT_FILE", cfg.KafkaTLSCertFile, r)
 	checkCertificateFile("AWAREID_CA_FILE", cfg.Platform.CAFile, r)

@@ -75,12 +75,12 @@ func TestTLS(t *testing.T) {
 	require.NotEqual(t, exitOK, runToEnd(t, s.environ(), "send", g.url+server.Path).code, "nobody else vouches for it")
 
 	files := []string{"HTTP_TLS_CERT_FILE=" + certFile, "HTTP_TLS_KEY_FILE=" + keyFile}
-	require.Regexp(t, `(?m)^ok    tls            the certificate of the public listener ends at `, runToEnd(t, s.environ(files...), "check").out)
+	require.Regexp(t, `(?m)^warn  certificates   HTTP_TLS_CERT_FILE: .* ends on .*; order a new one`, runToEnd(t, s.environ(files...), "check").out)
 
 	nextCert, nextKey := newPair(t)
 	write(certFile, nextCert)
 	g.await(t, g.err, 1, `"level":"ERROR".*"variable":"HTTP_TLS_CERT_FILE"`)
-	require.Regexp(t, `(?m)^FAIL  tls            HTTP_TLS_CERT_FILE: `, runToEnd(t, s.environ(files...), "check").out)
+	require.Regexp(t, `(?m)^FAIL  certificates   HTTP_TLS_CERT_FILE: `, runToEnd(t, s.environ(files...), "check").out)
 	require.Contains(t, g.get("/metrics").body, `gateway_secrets_unread{source="HTTP_TLS_CERT_FILE",webhook=""} 1`)
 	require.Equal(t, http.StatusMethodNotAllowed, status(trusting(cert)))
 	write(keyFile, nextKey)

@@ -71,19 +71,15 @@ func sayPlain(log *slog.Logger, cfg config.Config) {
 	log.Warn(text)
 }
 
-// checkTLS tells of the certificates when they end.
-func checkTLS(cfg config.Config, r *report) {
-	for _, f := range []tlsFiles{publicFiles(cfg), adminFiles(cfg)} {
-		proof, err := f.open()
-		switch {
-		case err != nil:
-			r.fail("tls", err)
-		case proof == nil:
-		case time.Now().After(proof.NotAfter()):
-			r.fail("tls", fmt.Errorf("the certificate of the %s listener ended at %s", f.listener, proof.NotAfter().Format(time.RFC3339)))
-		default:
-			r.ok("tls", fmt.Sprintf("the certificate of the %s listener ends at %s", f.listener, proof.NotAfter().Format(time.RFC3339)))
-		}
+// check looks whether a listener's files fit together, and when they end.
+func (f tlsFiles) check(r *report) {
+	proof, err := f.open()
+	switch {
+	case err != nil:
+		r.fail("certificates", err)
+	case proof != nil:
+		checkCertificateFile(f.variable, f.cert, r)
+		checkCertificateFile("HTTP_TLS_CLIENT_CA_FILE", f.clientCA, r)
 	}
 }
 
