@@ -145,13 +145,14 @@ func TestEveryKindOfRefusalIsAudited(t *testing.T) {
 	g := newBackend(t).serve(t, func(s *setUp) {
 		s.Audit = server.Audit{LinesPerSecond: 2, Address: server.AddressPlain}
 		s.Limits.TrustedProxies = prefixes("127.0.0.1/32")
-		s.Limits.MaxConnections = 1
+		s.Limits.MaxConnections = 2
 	})
 	c := g.dial(t)
 	forged := post(server.Path, http.Header{"X-Forwarded-For": {"198.51.100.7"}}, []byte("forged"))
 	for range 5 {
 		require.Equal(t, 401, c.send(forged).answer(t).status)
 	}
+	g.dial(t)
 	g.dial(t).ended(t)
 	require.Equal(t, 400, c.send("bad\r\nX-Forwarded-For: 198.51.100.7\r\n\r\n").answer(t).status)
 	require.NoError(t, within(5*time.Second, g.Shutdown))
