@@ -12,13 +12,19 @@ import (
 func TestLimitMemory(t *testing.T) {
 	before := debug.SetMemoryLimit(-1)
 	defer debug.SetMemoryLimit(before)
-	for _, test := range []struct{ set, bodies, want int64 }{
-		{math.MaxInt64, 64 << 20, 96 << 20},
-		{math.MaxInt64, math.MaxInt64, math.MaxInt64},
-		{1 << 30, 64 << 20, 1 << 30},
+	for _, test := range []struct {
+		set         int64
+		connections int
+		bodies      int64
+		want        int64
+	}{
+		{math.MaxInt64, 16 << 10, 64 << 20, (24 + 128 + 64) << 20},
+		{math.MaxInt64, 1, 64 << 20, 128 << 20},
+		{math.MaxInt64, 1, math.MaxInt64, math.MaxInt64},
+		{1 << 30, 1, 64 << 20, 1 << 30},
 	} {
 		debug.SetMemoryLimit(test.set)
-		limitMemory(1024, test.bodies)
+		limitMemory(test.connections, test.bodies)
 		require.Equal(t, test.want, debug.SetMemoryLimit(-1))
 	}
 }
