@@ -6,25 +6,34 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"awareid-gateway/internal/config"
 )
 
-// TestLimitMemory leaves a limit alone that somebody has set.
+func TestMemoryLimit(t *testing.T) {
+	for _, test := range []struct {
+		connections, header int
+		cert                string
+		bodies, want        int64
+	}{
+		{4096, 8 << 10, "", 64 << 20, (24 + 64 + 64) << 20},
+		{4096, 8 << 10, "tls.crt", 64 << 20, (24 + 128 + 64) << 20},
+		{1024, 1 << 20, "", 64 << 20, (24 + 8 + 1024 + 64) << 20},
+		{1, 8 << 10, "", 64 << 20, 128 << 20},
+		{1, 8 << 10, "", math.MaxInt64, math.MaxInt64},
+	} {
+		cfg := config.Config{HTTPMaxConnections: test.connections, HTTPMaxHeaderBytes: test.header,
+			HTTPTLSCertFile: test.cert, HTTPBodyBudgetBytes: test.bodies}
+		require.Equal(t, test.want, memoryLimit(cfg))
+	}
+}
+
+// TestLimitMemory leaves a limit alone that somebody has set, also to none.
 func TestLimitMemory(t *testing.T) {
 	before := debug.SetMemoryLimit(-1)
 	defer debug.SetMemoryLimit(before)
-	for _, test := range []struct {
-		set         int64
-		connections int
-		bodies      int64
-		want        int64
-	}{
-		{math.MaxInt64, 16 << 10, 64 << 20, (24 + 128 + 64) << 20},
-		{math.MaxInt64, 1, 64 << 20, 128 << 20},
-		{math.MaxInt64, 1, math.MaxInt64, math.MaxInt64},
-		{1 << 30, 1, 64 << 20, 1 << 30},
-	} {
-		debug.SetMemoryLimit(test.set)
-		limitMemory(test.connections, test.bodies)
-		require.Equal(t, test.want, debug.SetMemoryLimit(-1))
-	}
+	cfg := config.Config{HTTPMaxConnections: 1}
+	t.Setenv("GOMEMLIMIT", "off")
+	limitMemory(cfg)
+	require.Equal(t, before, debug.SetMemoryLimit(-1))
 }

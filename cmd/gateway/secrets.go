@@ -38,15 +38,19 @@ type secretsInForce struct {
 	filling *filling // may be nil
 }
 
-// SetSecrets replaces them.
+// SetSecrets replaces them, first where records are sealed: where that fails, callbacks
+// come in under the same secrets as before.
 func (f secretsInForce) SetSecrets(webhookID string, all []config.WebhookSecret) error {
+	if err := f.sealer.SetSecrets(webhookID, secretBytes(all)); err != nil {
+		return err
+	}
 	if err := f.public.SetSecrets(webhookID, verifySecrets(all)); err != nil {
 		return err
 	}
 	if f.filling != nil {
 		f.filling.backfiller.SetSecrets(webhookID, secretValues(all))
 	}
-	return f.sealer.SetSecrets(webhookID, secretBytes(all))
+	return nil
 }
 
 // SetRotating passes it on to where requests are held.

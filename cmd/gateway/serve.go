@@ -36,7 +36,7 @@ func (serveCmd) Run(ctx context.Context, io streams) error {
 	if err != nil {
 		return err
 	}
-	limitMemory(cfg.HTTPMaxConnections, cfg.HTTPBodyBudgetBytes)
+	limitMemory(cfg)
 	a, err := open(ctx, cfg, log)
 	if err != nil {
 		return fmt.Errorf("start: %w", err)

@@ -90,7 +90,7 @@ type Config struct {
 	HTTPReadTimeout              time.Duration  `env:"HTTP_READ_TIMEOUT" envDefault:"10s" desc:"Longest time to read a request, headers and body together, however it trickles; also for the sender to take an answer"`
 	HTTPIdleTimeout              time.Duration  `env:"HTTP_IDLE_TIMEOUT" envDefault:"60s" desc:"Longest time that a connection may wait for its next request"`
 	HTTPRequestTimeout           time.Duration  `env:"HTTP_REQUEST_TIMEOUT" envDefault:"4s" desc:"Longest time from the claim to the answer; AwareID is assumed to give up after 5 seconds"`
-	HTTPMaxConnections           int            `env:"HTTP_MAX_CONNECTIONS" envDefault:"10000" desc:"Open connections at most"`
+	HTTPMaxConnections           int            `env:"HTTP_MAX_CONNECTIONS" envDefault:"5000" desc:"Open connections at most"`
 	HTTPMaxConnectionsPerAddress int            `env:"HTTP_MAX_CONNECTIONS_PER_ADDRESS" envDefault:"512" desc:"Open connections from one address (IPv6: one /64) at most"`
 	HTTPRatePerAddress           int            `env:"HTTP_RATE_PER_ADDRESS" envDefault:"0" desc:"Requests a second from one address, counted ahead of the signature; 0 is no limit"`
 	HTTPQuotaPerWebhook          int            `env:"HTTP_QUOTA_PER_WEBHOOK" envDefault:"0" desc:"Authentic requests a second for one webhook; 0 is no limit"`

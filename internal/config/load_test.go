@@ -93,7 +93,7 @@ func TestLoadDefaults(t *testing.T) {
 		HTTPReadTimeout:              10 * time.Second,
 		HTTPIdleTimeout:              time.Minute,
 		HTTPRequestTimeout:           4 * time.Second,
-		HTTPMaxConnections:           10000,
+		HTTPMaxConnections:           5000,
 		HTTPMaxConnectionsPerAddress: 512,
 		HTTPShutdownTimeout:          25 * time.Second,
 		AdminAddr:                    "127.0.0.1:9090",

@@ -25,21 +25,25 @@ var (
 )
 
 // How many connections the admin listener and the probes take each, in all and from
-// one address of the internet. They are for a few people and machines.
+// one address. They are for a few people and machines; of this host, where a proxy may
+// be, all may come.
 const (
 	maxAdminConnections           = 128
 	maxAdminConnectionsPerAddress = 32
 )
 
+var loopback = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}
+
 // maxGuesses is how many wrong tokens an address may try in a second. It is per
-// address: one limit for all would let anybody lock out the operators.
+// address: one limit for all would let anybody lock out the operators. Behind a proxy
+// all have one address; who reaches it can lock out the others there.
 const maxGuesses = 20
 
 // adminListener caps connections at accept; proof may be nil.
 func adminListener(l net.Listener, proof *TLS) net.Listener {
 	capped := newCappedListener(Limits{
 		ReadTimeout: adminTime, MaxConnections: maxAdminConnections, MaxConnectionsPerAddress: maxAdminConnectionsPerAddress,
-	}, addresses{})
+	}, addresses{trusted: loopback})
 	capped.Listener, capped.tls = l, proof
 	capped.refused, capped.failed, capped.proxySeen = func(*problem, netip.Addr) {}, func(string, netip.Addr) {}, func() {}
 	return capped

@@ -30,7 +30,6 @@ type conn struct {
 	failed    func(how string, peer netip.Addr) // told of a handshake that failed
 	secured   bool                              // the handshake is done; for Read alone
 	lingering atomic.Bool
-	writeTime time.Duration // in which a peer must take what is written at once
 
 	mu       sync.Mutex
 	parting  bool
@@ -100,13 +99,6 @@ func (c *conn) SetReadDeadline(t time.Time) error {
 	return c.Conn.SetReadDeadline(c.readDeadline())
 }
 
-// fasthttpDeadline is that of the request that is read or waited for.
-func (c *conn) fasthttpDeadline() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.deadline
-}
-
 func (c *conn) readDeadline() time.Time {
 	last := c.since.Add(c.patience)
 	if c.parting && c.waiting && (c.deadline.IsZero() || last.Before(c.deadline)) {
@@ -138,13 +130,29 @@ func (c *conn) Read(p []byte) (int, error) {
 	return 0, io.EOF
 }
 
+// carrier is what bytes go over, below TLS where there is TLS, which writes while it
+// reads, too: it answers a peer that changes its keys (RFC 8446, section 4.6.3).
+type carrier struct {
+	net.Conn
+	writeTime time.Duration // in which a peer must take what is written at once
+}
+
 // Write writes, and fails where the peer does not take it in time: one that asks
 // and never reads is cut. The time begins with the write, whatever was written
 // before: fasthttp's own begins with the answer before, and a refusal of what
 // came late on a kept connection would find it over.
-func (c *conn) Write(p []byte) (int, error) {
+func (c carrier) Write(p []byte) (int, error) {
 	c.Conn.SetWriteDeadline(time.Now().Add(c.writeTime))
 	return c.Conn.Write(p)
+}
+
+// CloseWrite ends our half.
+func (c carrier) CloseWrite() error {
+	half, ok := c.Conn.(interface{ CloseWrite() error })
+	if !ok {
+		return errors.ErrUnsupported
+	}
+	return half.CloseWrite()
 }
 
 // linger makes Close wait a little for the peer to end. Where a connection is
@@ -175,14 +183,14 @@ func (c *conn) Close() (err error) {
 // drain ends our half, of TLS and of what carries it, and drops what the peer
 // still sends.
 func (c *conn) drain() {
-	carrier := c.Conn
-	if t, ok := carrier.(*tls.Conn); ok {
+	below := c.Conn
+	if t, ok := below.(*tls.Conn); ok {
 		_ = t.CloseWrite() // there is nothing to end where the handshake failed
-		carrier = t.NetConn()
+		below = t.NetConn()
 	}
-	half, ok := carrier.(interface{ CloseWrite() error })
-	if !ok || half.CloseWrite() != nil || carrier.SetReadDeadline(time.Now().Add(lingerTime)) != nil {
+	half, ok := below.(interface{ CloseWrite() error })
+	if !ok || half.CloseWrite() != nil || below.SetReadDeadline(time.Now().Add(lingerTime)) != nil {
 		return
 	}
-	io.CopyN(io.Discard, carrier, lingerBytes)
+	io.CopyN(io.Discard, below, lingerBytes)
 }

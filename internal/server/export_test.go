@@ -3,7 +3,9 @@ package server
 import (
 	"io"
 	"log/slog"
+	"net"
 	"net/netip"
+	"time"
 )
 
 var (
@@ -50,3 +52,6 @@ func (s *Server) HoldAtMost(most, perAddress int) {
 		h.waiting.most, h.waiting.mostPerSite = most, perAddress
 	}
 }
+
+// Carrier is what a connection's bytes go over.
+func Carrier(c net.Conn, writeTime time.Duration) net.Conn { return carrier{c, writeTime} }

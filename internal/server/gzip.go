@@ -33,7 +33,10 @@ func (s *Server) decoded(p *payload) ([]byte, error) {
 
 func inflate(body []byte, limit int, b *budget) ([]byte, error) {
 	r := readers.Get().(*gzip.Reader)
-	defer readers.Put(r)
+	defer func() {
+		r.Reset(bytes.NewReader(nil)) // lets go of the body
+		readers.Put(r)
+	}()
 	if r.Reset(bytes.NewReader(body)) != nil {
 		return nil, decrypt.ErrDecrypt
 	}
@@ -41,7 +44,6 @@ func inflate(body []byte, limit int, b *budget) ([]byte, error) {
 	if err == error(errCut) {
 		err = decrypt.ErrDecrypt
 	}
-	r.Reset(bytes.NewReader(nil)) // lets go of the body
 	return plain, err
 }
 

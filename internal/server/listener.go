@@ -103,7 +103,7 @@ func (l *cappedListener) admit(accepted net.Conn) (net.Conn, *problem) {
 	case limited && l.sites[from] >= l.perSite:
 		return nil, errSite
 	}
-	c := &conn{Conn: l.tls.server(accepted), peer: peer, writeTime: l.writeTime, failed: l.failed, parting: l.parting, patience: l.patience}
+	c := &conn{Conn: l.tls.server(carrier{accepted, l.writeTime}), peer: peer, failed: l.failed, parting: l.parting, patience: l.patience}
 	c.closed = func() { l.leave(c, from) }
 	l.open[c] = struct{}{}
 	l.sites[from]++

@@ -103,9 +103,6 @@ func (c *conn) secure() error {
 	if !ok || c.secured {
 		return nil
 	}
-	if deadline := c.fasthttpDeadline(); !deadline.IsZero() {
-		t.SetWriteDeadline(deadline) // a peer may refuse to read, too
-	}
 	if err := t.Handshake(); err != nil {
 		if errors.Is(err, io.EOF) { // it left without a word, as a probe of the port does
 			return err
@@ -118,7 +115,7 @@ func (c *conn) secure() error {
 	}
 	c.secured = true
 	c.await(true) // only now it can send a request
-	return t.SetWriteDeadline(time.Time{})
+	return nil
 }
 
 const timedOut = "time-out"

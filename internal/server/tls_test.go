@@ -9,8 +9,10 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"errors"
 	"math/big"
 	"net"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -220,4 +222,17 @@ func TestAdminTLS(t *testing.T) {
 	admin.client = p.client()
 	require.Equal(t, 200, admin.get(t, "/livez", "localhost", nil).status)
 	require.Equal(t, 200, probes.get(t, "/livez", "localhost", nil).status)
+}
+
+// TestNoWriteIsForEver: TLS writes while it reads, where no deadline of an answer holds.
+func TestNoWriteIsForEver(t *testing.T) {
+	ours, theirs := net.Pipe() // nobody reads
+	defer theirs.Close()
+	carrier := server.Carrier(ours, 10*time.Millisecond)
+	for _, before := range []time.Time{{}, time.Now().Add(-time.Minute), time.Now().Add(time.Hour)} {
+		require.NoError(t, carrier.SetWriteDeadline(before))
+		_, err := carrier.Write([]byte("x"))
+		require.ErrorIs(t, err, os.ErrDeadlineExceeded)
+	}
+	require.ErrorIs(t, carrier.(interface{ CloseWrite() error }).CloseWrite(), errors.ErrUnsupported)
 }
