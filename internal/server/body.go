@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"runtime"
 	"strings"
 	"sync/atomic"
 
@@ -38,6 +39,10 @@ func (b *budget) retake(n int64) { b.used.Add(n) }
 // otherwise leave no room for callbacks, which are small.
 const smallBody = 16 << 10
 
+// turn is how much of a body is read, or judged, before others have their turn: who
+// waits for a small one would else wait for all large ones that are there.
+const turn = 64 << 10
+
 // firstRead is what a body is given room for before any of it has arrived,
 // whatever length it announces.
 const firstRead = 4 << 10
@@ -67,7 +72,7 @@ func readBody(r io.Reader, announced, limit int, b *budget) ([]byte, error) {
 			}
 			body = larger
 		}
-		n, err := r.Read(body[len(body):cap(body)])
+		n, err := r.Read(body[len(body):min(cap(body), len(body)+turn)])
 		body = body[:len(body)+n]
 		switch {
 		case len(body) > limit:
@@ -80,6 +85,9 @@ func readBody(r io.Reader, announced, limit int, b *budget) ([]byte, error) {
 		if err != nil {
 			b.give(int64(cap(body)))
 			return nil, readProblem(err)
+		}
+		if len(body) > turn {
+			runtime.Gosched()
 		}
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -99,6 +100,7 @@ type Server struct {
 	held      budget // those of them that wait for a new secret
 	metrics   *metrics
 	audit     *audit
+	large     chan struct{} // holds one for each body that is judged and takes more than a turn
 	listener  *cappedListener
 	warnProxy sync.Once
 }
@@ -126,6 +128,7 @@ func New(opts Options) (*Server, error) {
 		addresses: addresses{allowed: l.AllowedCIDRs, trusted: l.TrustedProxies},
 		bodies:    budget{limit: l.BodyBudgetBytes},
 		atWork:    budget{limit: int64(l.MaxRequests)},
+		large:     make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2)),
 		held:      budget{limit: l.BodyBudgetBytes / heldShare},
 	}
 	s.listener = newCappedListener(l, s.addresses)
