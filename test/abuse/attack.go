@@ -21,6 +21,15 @@ type attack struct {
 	run      func(ctx context.Context, t target, r *report)
 	answers  []int  // statuses that it may get; none: a connection that ends without one
 	program  string // that it needs
+	atLeast  strength
+	lasts    time.Duration // at least, whatever the length of the others
+}
+
+// strength is how much of an attack took place. Less than an attack's own shows
+// nothing of the gateway.
+type strength struct {
+	Connections int `json:"connections,omitempty"` // at once, by the gateway's own gauge
+	Requests    int `json:"requests,omitempty"`    // answered or cut off; of churn, connections made
 }
 
 // none stands for the absence of an answer.
@@ -116,6 +125,14 @@ func (a attack) runApart(ctx context.Context, t target) (result, error) {
 		return r, fmt.Errorf("attack %s: read its report: %w: %s", a.name, err, strings.TrimSpace(string(out)))
 	}
 	return r, nil
+}
+
+// time is how long it goes on where honest events are judged for a length.
+func (a attack) time(length time.Duration) time.Duration {
+	if a.atLeast.Connections > 0 {
+		return rampTime + length
+	}
+	return length
 }
 
 // missing says whether a program that the attack needs is not installed.

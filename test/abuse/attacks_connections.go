@@ -9,19 +9,38 @@ import (
 
 func connectionAttacks() []attack {
 	return []attack{
-		{name: "idle connections", imitates: "10,000 connections that ask for something once, and stay",
-			run: idle, answers: []int{http.StatusNotFound, none}},
-		{name: "silent connections", imitates: "10,000 connections that never say a word",
-			run: silent, answers: []int{http.StatusRequestTimeout, none}},
+		{name: "idle connections", imitates: "10,000 connections that replay one authentic event, and stay",
+			run: idle, answers: []int{http.StatusOK, http.StatusServiceUnavailable, none}, atLeast: strength{Connections: idleConnections, Requests: idleConnections}},
+		{name: "refused connections", imitates: "10,000 connections that ask for what is not there, and would stay",
+			run: refused, answers: []int{http.StatusNotFound, none}, atLeast: strength{Connections: maxConnections / 2}},
+		{name: "silent connections", imitates: "12,000 connections that never say a word",
+			run: silent, answers: []int{http.StatusRequestTimeout, none}, atLeast: strength{Connections: idleConnections}},
 		{name: "churn", imitates: "connections that are made and closed at once, with and without a reset",
-			run: churn, answers: []int{none}},
+			run: churn, answers: []int{none}, atLeast: strength{Requests: 1000}},
 	}
 }
 
-// idleConnections are as many as HTTP_MAX_CONNECTIONS.
+// idleConnections find room: nine tenths of maxConnections are for whom is no
+// trusted proxy.
 const idleConnections = 10_000
 
+// idle connections were served, so that the gateway has no reason to end them. That
+// the event is in Kafka once is seen at the end.
 func idle(ctx context.Context, t target, r *report) {
+	id, event := newEvent(`{}`)
+	s := seal(t.scheme(), event)
+	request := s.post()
+	c := crowd{size: idleConnections, perAddress: crowdPerAddress, pause: churnPause}
+	c.run(ctx, t, r, func(w *wire) int {
+		a := w.exchange(request)
+		r.took(a.word(), id, event, s.body)
+		w.stay()
+		return a.status
+	})
+}
+
+// refused connections are ended as soon as half of all places are taken.
+func refused(ctx context.Context, t target, r *report) {
 	c := crowd{size: idleConnections, perAddress: crowdPerAddress, pause: churnPause}
 	c.run(ctx, t, r, func(w *wire) int {
 		a := w.exchange([]byte("GET /none HTTP/1.1\r\nHost: gateway.example\r\n\r\n"))
@@ -31,7 +50,7 @@ func idle(ctx context.Context, t target, r *report) {
 }
 
 func silent(ctx context.Context, t target, r *report) {
-	c := crowd{size: idleConnections, perAddress: crowdPerAddress, pause: churnPause}
+	c := crowd{size: maxConnections, perAddress: crowdPerAddress, pause: churnPause}
 	c.run(ctx, t, r, func(w *wire) int { return w.answer().status })
 }
 
@@ -45,6 +64,9 @@ func churn(ctx context.Context, t target, r *report) {
 			for i := worker; ctx.Err() == nil; i++ {
 				w, err := t.dial(ctx, i%addresses)
 				if err != nil {
+					if ctx.Err() == nil {
+						r.answered(none)
+					}
 					continue
 				}
 				if made.Add(1)%2 == 0 {
@@ -55,5 +77,6 @@ func churn(ctx context.Context, t target, r *report) {
 		})
 	}
 	all.Wait()
+	r.made(int(made.Load()))
 	r.note("%d connections", made.Load())
 }

@@ -20,13 +20,13 @@ func floods() []attack {
 	refused := []int{http.StatusUnauthorized, http.StatusTooManyRequests}
 	return []attack{
 		{name: "forged, one address", imitates: "signatures that are wrong, from one address, which HTTP_RATE_PER_ADDRESS holds back",
-			run: forged(1400, 1), answers: refused},
+			run: forged(1400, 1), answers: refused, atLeast: strength{Requests: 1000}},
 		{name: "forged, many addresses", imitates: "the same from so many that no limit per address holds",
-			run: forged(1400, floodConnections), answers: refused},
+			run: forged(1400, floodConnections), answers: refused, atLeast: strength{Requests: 1000}},
 		{name: "forged, large", imitates: "the same with 900 KB to be hashed each time",
-			run: forged(bigBody, floodConnections), answers: append(refused, http.StatusServiceUnavailable)},
+			run: forged(bigBody, floodConnections), answers: append(refused, http.StatusServiceUnavailable), atLeast: strength{Requests: 100}},
 		{name: "unsigned", imitates: "bodies without any signature",
-			run: unsigned, answers: refused},
+			run: unsigned, answers: refused, atLeast: strength{Requests: 1000}},
 	}
 }
 
@@ -60,6 +60,9 @@ func flood(ctx context.Context, t target, r *report, addresses int, requests [][
 			for ctx.Err() == nil {
 				w, err := t.dial(ctx, i%addresses)
 				if err != nil {
+					if ctx.Err() == nil {
+						r.answered(none)
+					}
 					continue
 				}
 				for last := false; !last && ctx.Err() == nil; {

@@ -22,17 +22,17 @@ func slowAttacks() []attack {
 	slow := []int{http.StatusRequestTimeout, none}
 	return []attack{
 		{name: "slow headers", imitates: "Slowloris: a header that never ends, a line a second",
-			run: slowHeaders, answers: slow},
+			run: slowHeaders, answers: slow, atLeast: strength{Connections: 1900}},
 		{name: "slow bodies", imitates: "R-U-Dead-Yet: a body that comes a byte a second",
-			run: slowBodies, answers: slow},
+			run: slowBodies, answers: slow, atLeast: strength{Connections: 1900}},
 		{name: "slow chunks", imitates: "the same without a length",
-			run: slowChunks, answers: slow},
+			run: slowChunks, answers: slow, atLeast: strength{Connections: 1900}},
 		{name: "announced bodies", imitates: "a length that reserves memory, and three bytes of it",
-			run: announced, answers: slow},
+			run: announced, answers: slow, atLeast: strength{Connections: 3800}},
 		{name: "held bodies", imitates: "all of a body but its last byte, large and small ones, to fill the memory for bodies",
-			run: held, answers: []int{http.StatusRequestTimeout, http.StatusServiceUnavailable, none}},
+			run: held, answers: []int{http.StatusRequestTimeout, http.StatusServiceUnavailable, none}, atLeast: strength{Connections: 200}},
 		{name: "slow reading", imitates: "requests without end, and nobody who reads the answers",
-			run: slowReading, answers: []int{none, http.StatusNotFound, http.StatusTooManyRequests}},
+			run: slowReading, answers: []int{none, http.StatusNotFound, http.StatusTooManyRequests}, atLeast: strength{Connections: 200}},
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -14,7 +13,6 @@ type crowd struct {
 	size       int
 	perAddress int           // connections from one address
 	pause      time.Duration // before a connection that ended is made anew
-	open, most atomic.Int64
 }
 
 // churnPause keeps those whom a cap refuses from doing nothing but that.
@@ -27,8 +25,8 @@ const (
 )
 
 // run has each connection do the same, again and again, until the context ends;
-// then all are closed, and none of what they were at is counted. It is gone when
-// run returns.
+// then all are closed, and that they have no answer then does not count. It is gone
+// when run returns.
 func (c *crowd) run(ctx context.Context, t target, r *report, each func(w *wire) (status int)) {
 	var all sync.WaitGroup
 	for i := range c.size {
@@ -43,7 +41,6 @@ func (c *crowd) run(ctx context.Context, t target, r *report, each func(w *wire)
 		})
 	}
 	all.Wait()
-	r.note("%d connections at once", c.most.Load())
 }
 
 func (c *crowd) once(ctx context.Context, t target, address int, r *report, each func(w *wire) int) {
@@ -60,17 +57,8 @@ func (c *crowd) once(ctx context.Context, t target, address int, r *report, each
 	}
 	defer w.Close()
 	defer context.AfterFunc(ctx, func() { w.Close() })()
-	c.enter()
-	defer c.open.Add(-1)
-	if status := each(w); ctx.Err() == nil {
+	if status := each(w); status != none || ctx.Err() == nil {
 		r.answered(status)
-	}
-}
-
-func (c *crowd) enter() {
-	now := c.open.Add(1)
-	for most := c.most.Load(); now > most && !c.most.CompareAndSwap(most, now); {
-		most = c.most.Load()
 	}
 }
 

@@ -26,6 +26,8 @@ type row struct {
 	Honest    phase    `json:"honest"`
 	Slowdown  float64  `json:"slowdown"` // p99 against the quiet one
 	Attacker  classes  `json:"attacker"`
+	Strength  strength `json:"strength"`
+	AtLeast   strength `json:"atLeast"`
 	Note      string   `json:"note,omitempty"`
 	Memory    int64    `json:"memory"` // peak, in bytes
 	BodyBytes int64    `json:"bodyBytes"`
@@ -57,7 +59,27 @@ func (r row) judge() (broken []string) {
 	if r.Surprises > 0 {
 		say("%d surprises: %q", r.Surprises, r.Examples)
 	}
+	if r.weak() {
+		say("too weak: %d connections at once and %d requests, where %d and %d are the least", r.Strength.Connections, r.Strength.Requests, r.AtLeast.Connections, r.AtLeast.Requests)
+	}
 	return broken
+}
+
+// weak says that the attack hardly took place: the other bounds say nothing.
+func (r row) weak() bool {
+	return r.Strength.Connections < r.AtLeast.Connections || r.Strength.Requests < r.AtLeast.Requests
+}
+
+// bounds is the judgement in a word.
+func (r row) bounds() string {
+	switch {
+	case r.weak():
+		return "TOO WEAK"
+	case len(r.Broken) > 0:
+		return "BROKEN"
+	default:
+		return "hold"
+	}
 }
 
 // slowdown compares with the quiet p99.

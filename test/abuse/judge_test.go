@@ -22,6 +22,9 @@ func TestJudge(t *testing.T) {
 		"too many bodies":     {row{BodyBytes: bodyBudget + 1}, "67108865 bytes of bodies"},
 		"a fault":             {row{Failures: 1, Internal: 1}, "1 answers 500"},
 		"503 to the attacker": {row{Failures: 1}, ""},
+		"full strength":       {row{AtLeast: strength{10, 20}, Strength: strength{10, 20}}, ""},
+		"few connections":     {row{AtLeast: strength{10, 20}, Strength: strength{9, 20}}, "too weak: 9 connections at once and 20 requests, where 10 and 20 are the least"},
+		"no request":          {row{AtLeast: strength{Requests: 20}}, "too weak: 0 connections at once and 0 requests, where 0 and 20 are the least"},
 		"a surprise":          {row{Surprises: 2, Examples: []string{"200"}}, `2 surprises: ["200"]`},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -80,6 +83,9 @@ func TestReport(t *testing.T) {
 	require.Len(t, got.Unexpected, shownSurprises)
 	require.Equal(t, []string{"200 where it may be [401 0]", "a case: no answer in place of 200: EOF"}, got.Unexpected[:2])
 	require.Equal(t, classes{OK: 2, ClientError: 1, None: 2}, got.classes())
+	require.Equal(t, 5, got.requests())
+	r.made(6)
+	require.Equal(t, 6, r.result().requests(), "connections")
 }
 
 func TestBooks(t *testing.T) {
@@ -116,8 +122,8 @@ func TestBooks(t *testing.T) {
 	}
 }
 
-func TestLastState(t *testing.T) {
-	require.Equal(t, "at the end 3 connected, 1597 closed, 0 pending, 1 errors",
-		lastState("closed:  0\nconnected: 50\n\npending:     0\nconnected:   3\nerror:       1\nclosed:      1597\n"))
-	require.Equal(t, "it said nothing of its connections", lastState("Hit test time limit"))
+func TestBounds(t *testing.T) {
+	require.Equal(t, "hold", row{}.bounds())
+	require.Equal(t, "BROKEN", row{Broken: []string{"a bound"}}.bounds())
+	require.Equal(t, "TOO WEAK", row{AtLeast: strength{Connections: 1}, Broken: []string{"a bound"}}.bounds())
 }

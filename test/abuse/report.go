@@ -16,6 +16,7 @@ type result struct {
 	Quarantined int               // different bodies with that answer: so many records must be in the quarantine
 	Unexpected  []string          // the first answers of a kind that should not be
 	Surprises   int               // all of them
+	Made        int               // connections, where they are what an attack counts
 	Note        string            // how far the attack got
 }
 
@@ -93,6 +94,12 @@ func (r *report) forbid(id string) {
 	r.r.Forbidden = append(r.r.Forbidden, id)
 }
 
+func (r *report) made(connections int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.r.Made = connections
+}
+
 func (r *report) note(format string, args ...any) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -140,6 +147,15 @@ func (c *classes) add(status, n int) {
 
 func (c classes) String() string {
 	return fmt.Sprintf("%d/%d/%d/%d", c.OK, c.ClientError, c.ServerError, c.None)
+}
+
+// requests is how many were answered or cut off; of an attack that counts them,
+// connections made.
+func (r result) requests() (n int) {
+	for _, times := range r.Answers {
+		n += times
+	}
+	return max(n, r.Made)
 }
 
 func (r result) classes() (c classes) {

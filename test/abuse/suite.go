@@ -92,7 +92,7 @@ func (s *suite) run(ctx context.Context) error {
 		return err
 	}
 	for _, a := range chosen {
-		if err := s.attack(ctx, a, s.length); err != nil {
+		if err := s.attack(ctx, a, max(s.length, a.lasts)); err != nil {
 			return err
 		}
 	}
@@ -156,9 +156,25 @@ func (s *suite) settle(ctx context.Context) error {
 	})
 }
 
-// measure sends honest events for a time, and attacks meanwhile.
+// rampTime is given to an attack to have its connections open, before honest
+// events are judged.
+const rampTime = 10 * time.Second
+
+// rampUp returns when so many connections are open, or the time is over.
+func (s *suite) rampUp(ctx context.Context, a attack, before observation) {
+	ctx, cancel := context.WithTimeout(ctx, rampTime)
+	defer cancel()
+	for a.atLeast.Connections > 0 && wait(ctx, watchStep) {
+		o, err := s.gateway.observe()
+		if err == nil && o.connections-before.connections >= float64(a.atLeast.Connections) {
+			return
+		}
+	}
+}
+
+// measure sends honest events for a time, and attacks meanwhile and a little longer.
 func (s *suite) measure(ctx context.Context, a attack, length time.Duration) (row, error) {
-	r := row{Attack: a.name, Imitates: a.imitates}
+	r := row{Attack: a.name, Imitates: a.imitates, AtLeast: a.atLeast}
 	before, err := s.gateway.observe()
 	if err != nil {
 		return r, err
@@ -172,7 +188,8 @@ func (s *suite) measure(ctx context.Context, a attack, length time.Duration) (ro
 	watched := make(chan peaks, 1)
 	go func() { watched <- s.gateway.watch(watching) }()
 	attacked := make(chan error, 1)
-	go func() { attacked <- s.attackInto(ctx, a, length, &r) }()
+	go func() { attacked <- s.attackInto(ctx, a, a.time(length), &r) }()
+	s.rampUp(ctx, a, before)
 	if r.Honest, err = s.honest.run(ctx, length); err != nil {
 		return r, err
 	}
@@ -186,6 +203,9 @@ func (s *suite) measure(ctx context.Context, a attack, length time.Duration) (ro
 		return r, err
 	}
 	r.BodyBytes = int64(p.bodyBytes)
+	if r.Strength.Connections = int(p.connections - before.connections); a.atLeast.Connections > 0 {
+		r.Note = fmt.Sprintf("%d connections at once", r.Strength.Connections)
+	}
 	r.Failures, r.Internal = int(after.failures-before.failures), int(after.internal-before.internal)
 	r.Memory, err = peakMemory(pid)
 	return r, err
@@ -201,7 +221,7 @@ func (s *suite) attackInto(ctx context.Context, a attack, length time.Duration, 
 		return err
 	}
 	s.books.enter(result)
-	r.Attacker, r.Note = result.classes(), result.Note
+	r.Attacker, r.Note, r.Strength.Requests = result.classes(), result.Note, result.requests()
 	r.Surprises, r.Examples = result.Surprises, result.Unexpected
 	return nil
 }

@@ -66,13 +66,9 @@ func (s *suite) printTable() {
 }
 
 func printRow(w *tabwriter.Writer, r row) {
-	bounds := "hold"
-	if len(r.Broken) > 0 {
-		bounds = "BROKEN"
-	}
 	fmt.Fprintf(w, "| %s\t| %v\t| %d\t| %.1f\t| %.1f\t| %.1f\t| %v\t| %s\t| %d\t| %.1f\t| %d\t| %s\t|\n",
 		r.Attack, r.Honest.Answers, r.Honest.Lost, milliseconds(r.Honest.P50), milliseconds(r.Honest.P99), r.Slowdown,
-		r.Attacker, r.Note, r.Memory>>20, float64(r.BodyBytes)/(1<<20), r.Failures, bounds)
+		r.Attacker, r.Note, r.Memory>>20, float64(r.BodyBytes)/(1<<20), r.Failures, r.bounds())
 }
 
 func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
