@@ -18,7 +18,9 @@ var rights = []struct {
 	name  string
 }{{3, "Read"}, {4, "Write"}, {8, "Describe"}, {10, "DescribeConfigs"}}
 
-// notTold is what a broker answers that keeps no rights or tells none.
+// notTold is what a broker answers that keeps no rights or tells none. One before
+// Kafka 2.3 has no such field, which reads as 0; no broker that tells means that: who
+// may not even Describe is refused.
 const notTold = math.MinInt32
 
 // errRightsNotTold is for brokers that are too old to tell.
@@ -83,7 +85,7 @@ func (k *Kafka) allowed(ctx context.Context, topic string) (int32, error) {
 		case t.Name != topic:
 		case t.ErrorCode != 0:
 			return 0, kafka.Error(t.ErrorCode)
-		case t.TopicAuthorizedOperations == notTold:
+		case t.TopicAuthorizedOperations == notTold, t.TopicAuthorizedOperations == 0:
 			return 0, errRightsNotTold
 		default:
 			return t.TopicAuthorizedOperations, nil

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kmsg"
+	"github.com/twmb/franz-go/pkg/kversion"
 
 	"awareid-gateway/internal/dispatch"
 )
@@ -68,4 +69,14 @@ func TestReviewRightsWithoutAuthorizer(t *testing.T) {
 	t.Cleanup(k.Close)
 	_, err = k.ReviewRights(t.Context())
 	require.ErrorContains(t, err, "Unknown Topic")
+}
+
+// TestReviewRightsNotTold: brokers before Kafka 2.3 cannot tell, which is not that
+// the user lacks everything.
+func TestReviewRightsNotTold(t *testing.T) {
+	t.Parallel()
+	k := newKafka(t, newBroker(t, kfake.SeedTopics(1, topic), kfake.MaxVersions(kversion.V2_2_0())), 10*time.Second)
+	missing, err := k.ReviewRights(t.Context())
+	require.ErrorContains(t, err, "do not tell what this user may do")
+	require.Empty(t, missing)
 }
