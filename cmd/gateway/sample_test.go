@@ -56,7 +56,7 @@ func (s sample) key() string {
 	return s.id
 }
 
-// headers are the record's as DESIGN.md section 4 has them, without the last,
+// headers are the record's as README.md, "The Kafka record" has them, without the last,
 // gateway-received-at.
 func (s sample) headers(hookID string) []simulator.Header {
 	h := []simulator.Header{

@@ -24,7 +24,7 @@ const (
 	// default.
 	ratePerAddress = 1000
 
-	// maxConnections is a fifth more than by default, so that 10,000 that are no
+	// maxConnections is more than by default, so that 10,000 that are no
 	// trusted proxy's find room.
 	maxConnections = 12_000
 
