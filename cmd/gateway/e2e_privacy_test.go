@@ -105,6 +105,43 @@ func TestPrivacy(t *testing.T) {
 	}
 }
 
+// TestPrivacyOfWhatDoesNotOpen: JSON that is no envelope, though it may look like the
+// beginning of one, is redacted; an envelope that no key opens is kept as it came.
+func TestPrivacyOfWhatDoesNotOpen(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	environ := []string{"PRIVACY_DROP=$..username,$.iv", anyQuarantineKey}
+	g := s.serve(t, environ...)
+	want := map[string]privacy.Done{}
+	for _, test := range []struct {
+		body, kept string
+		done       privacy.Done
+	}{
+		{`[{"username":"a"}]`, `[{}]`, "drop=$..username"},
+		{`{"iv":"a","p":{"username":"a"}}`, `{"p":{}}`, "drop=$..username,$.iv"},
+		{`{"iv":"a","p":"b","key":{"username":"a"}}`, `{"p":"b","key":{}}`, "drop=$..username,$.iv"},
+		{`{"iv":["a"],"p":"b"}`, `{"p":"b"}`, "drop=$.iv"},
+		{`{"iv":"a","p":"b"}`, `{"iv":"a","p":"b"}`, ""},
+		{`{"iv":"a","p":"b","key":"c"}`, `{"iv":"a","p":"b","key":"c"}`, ""},
+		{`[{"username":"a"}`, `[{"username":"a"}`, ""},
+	} {
+		g.quarantined(t, simulator.Scheme{Secret: s.hook.Secret, Cipher: "none"}, sample{body: []byte(test.body)})
+		want[test.kept] = test.done
+	}
+	got := map[string]privacy.Done{}
+	for _, e := range s.list(t, s.environ(environ...)) {
+		require.Equal(t, "undecryptable", e.Reason)
+		shown := s.runQuarantine(t, s.environ(environ...), "show", "--body", "--json", e.Position)
+		var kept struct {
+			Body     []byte
+			Redacted privacy.Done
+		}
+		require.NoError(t, json.Unmarshal([]byte(shown.out), &kept))
+		got[string(kept.Body)] = kept.Redacted
+	}
+	require.Equal(t, want, got)
+}
+
 // filesIn is what lies in a folder and below.
 func filesIn(t *testing.T, dir string) string {
 	t.Helper()

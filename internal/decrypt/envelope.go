@@ -77,6 +77,13 @@ func (e *envelope) member(name string) *[]byte {
 	return nil
 }
 
+// IsEnvelope reports whether a body has the form of an envelope, whether or not any
+// key opens it.
+func IsEnvelope(body []byte) bool {
+	e, err := readEnvelope(bytes.Trim(body, whitespace))
+	return e != nil && err == nil
+}
+
 // readEnvelope reads an object up to the first member that shows it to be none,
 // and returns nil then. What has only members of an envelope, but one of them
 // twice or of the wrong type, or stops being JSON, is ErrDecrypt.

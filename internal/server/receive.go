@@ -110,7 +110,11 @@ func (s *Server) judgeBody(c *fiber.Ctx, h *hook, k *keys, p *payload) (decrypt.
 		if err != nil {
 			return decrypt.Opened{}, err
 		}
-		return k.opener.Open(plain, match.Secret)
+		opened, err := k.opener.Open(plain, match.Secret)
+		if err != nil && !decrypt.IsEnvelope(plain) {
+			opened.Plaintext = plain // for what is to be taken out of it before it is kept
+		}
+		return opened, err
 	}
 	opened, err := k.opener.OpenAuthenticated(p.body, k.usable(s.opts.Now()))
 	if err != nil {
