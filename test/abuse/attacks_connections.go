@@ -64,7 +64,7 @@ func churn(ctx context.Context, t target, r *report) {
 			for i := worker; ctx.Err() == nil; i++ {
 				w, err := t.dial(ctx, i%addresses)
 				if err != nil {
-					if ctx.Err() == nil {
+					if wait(ctx, dialPause) {
 						r.answered(none)
 					}
 					continue

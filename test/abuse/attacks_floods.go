@@ -60,7 +60,7 @@ func flood(ctx context.Context, t target, r *report, addresses int, requests [][
 			for ctx.Err() == nil {
 				w, err := t.dial(ctx, i%addresses)
 				if err != nil {
-					if ctx.Err() == nil {
+					if wait(ctx, dialPause) {
 						r.answered(none)
 					}
 					continue

@@ -35,6 +35,10 @@ func attackerAddr(n int) net.Addr {
 	return &net.TCPAddr{IP: net.IPv4(127, 1, byte(n>>8), byte(n))}
 }
 
+// dialPause follows a dial that failed. It counts where the attack goes on behind it:
+// a dialer may notice the end before its context says so.
+const dialPause = 10 * time.Millisecond
+
 // dial connects from the n-th address.
 func (t target) dial(ctx context.Context, n int) (*wire, error) {
 	c, err := (&net.Dialer{LocalAddr: attackerAddr(n), Timeout: exchangeTime}).DialContext(ctx, "tcp", t.Addr)
