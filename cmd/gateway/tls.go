@@ -15,7 +15,6 @@ import (
 
 // tlsFiles are what a listener proves itself with; clientCA may be "".
 type tlsFiles struct {
-	listener string
 	variable string // that names the certificate
 
 	cert, key, clientCA string
@@ -25,11 +24,11 @@ type tlsFiles struct {
 type proofs struct{ public, admin *server.TLS }
 
 func publicFiles(cfg config.Config) tlsFiles {
-	return tlsFiles{"public", "HTTP_TLS_CERT_FILE", cfg.HTTPTLSCertFile, cfg.HTTPTLSKeyFile, cfg.HTTPTLSClientCAFile}
+	return tlsFiles{"HTTP_TLS_CERT_FILE", cfg.HTTPTLSCertFile, cfg.HTTPTLSKeyFile, cfg.HTTPTLSClientCAFile}
 }
 
 func adminFiles(cfg config.Config) tlsFiles {
-	return tlsFiles{"admin", "ADMIN_TLS_CERT_FILE", cfg.AdminTLSCertFile, cfg.AdminTLSKeyFile, ""}
+	return tlsFiles{"ADMIN_TLS_CERT_FILE", cfg.AdminTLSCertFile, cfg.AdminTLSKeyFile, ""}
 }
 
 // openProofs reads the files of both listeners and says in the log what protects

@@ -58,7 +58,7 @@ func (s *Server) receive(c *fiber.Ctx) error {
 	return s.answer(c, h, e, outcome, err, received)
 }
 
-// unsealed is what came unencrypted, nil for what did not.
+// unsealed is what came unencrypted, opened or not; nil for what did not.
 func unsealed(opened decrypt.Opened) []byte {
 	if opened.Sealed {
 		return nil
