@@ -1,11 +1,11 @@
 package dispatch
 
 import (
-	"bytes"
 	"encoding/binary"
 	"hash/crc32"
-	"io"
 	"math"
+	"math/bits"
+	"sync"
 	"time"
 
 	"awareid-gateway/internal/event"
@@ -28,15 +28,18 @@ const (
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // encodeBatch returns the entries as one batch, led by its length as the
-// produce request wants it.
+// produce request wants it. It uses the memory of b where that is enough.
 //
 //gosec:disable G115 -- sizes are bounded by max.message.bytes; signs are the protocol's
-func encodeBatch(batch []*entry, s session, now time.Time) []byte {
+func encodeBatch(b []byte, batch []*entry, s session, now time.Time) []byte {
 	size := 4 + batchOverhead
 	for _, e := range batch {
-		size += e.record.maxSize()
+		size += e.maxSize()
 	}
-	b := make([]byte, 4, size)
+	if cap(b) < size {
+		b = make([]byte, 0, size)
+	}
+	b = append(b[:0], 0, 0, 0, 0)
 	millis := uint64(now.UnixMilli())
 	b = binary.BigEndian.AppendUint64(b, 0)              // base offset: the broker's to say
 	b = binary.BigEndian.AppendUint32(b, 0)              // length, below
@@ -52,7 +55,7 @@ func encodeBatch(batch []*entry, s session, now time.Time) []byte {
 	b = binary.BigEndian.AppendUint32(b, uint32(s.sequence))
 	b = binary.BigEndian.AppendUint32(b, uint32(len(batch)))
 	for i, e := range batch {
-		b = e.record.append(b, i)
+		b = e.append(b, i)
 	}
 	encoded := b[4:]
 	binary.BigEndian.PutUint32(b, uint32(len(encoded)))
@@ -61,20 +64,15 @@ func encodeBatch(batch []*entry, s session, now time.Time) []byte {
 	return b
 }
 
-// newBatchReader: every attempt reads the batch from its beginning.
-func newBatchReader(encoded []byte) io.Reader { return bytes.NewReader(encoded) }
-
 // maxVarint is the longest that a length of int32 gets in zigzag encoding.
 const maxVarint = 5
 
 // maxSize is at least the encoded size.
-func (r Record) maxSize() int {
-	return maxVarint + r.bodySize(math.MaxInt32)
-}
+func (e *entry) maxSize() int { return maxVarint + maxVarint + e.size }
 
-// bodySize is the encoded size of the record behind its length.
-func (r Record) bodySize(offsetDelta int) int {
-	size := 1 + 1 + varintSize(offsetDelta) + // attributes, time delta 0
+// size is what the record takes in a batch, without its length and its place there.
+func (r Record) size() int {
+	size := 1 + 1 + // attributes, time delta 0
 		varintSize(len(r.Key)) + len(r.Key) +
 		varintSize(len(r.Value)) + len(r.Value) +
 		varintSize(len(r.Headers))
@@ -88,12 +86,13 @@ func headerSize(h event.Header) int {
 	return varintSize(len(h.Key)) + len(h.Key) + varintSize(len(h.Value)) + len(h.Value)
 }
 
-func varintSize(n int) int {
-	return len(binary.AppendVarint(make([]byte, 0, binary.MaxVarintLen64), int64(n)))
-}
+// varintSize is the length of a number that is not negative: zigzag encoding
+// doubles it, and each byte holds 7 bits.
+func varintSize(n int) int { return 1 + bits.Len(uint(n))/7 }
 
-func (r Record) append(b []byte, offsetDelta int) []byte {
-	b = appendVarint(b, r.bodySize(offsetDelta))
+func (e *entry) append(b []byte, offsetDelta int) []byte {
+	r := e.record
+	b = appendVarint(b, e.size+varintSize(offsetDelta))
 	b = append(b, 0)       // attributes
 	b = appendVarint(b, 0) // time of creation: the batch's
 	b = appendVarint(b, offsetDelta)
@@ -116,4 +115,27 @@ func appendVarint(b []byte, n int) []byte { return binary.AppendVarint(b, int64(
 // nextSequence wraps to 0 after the largest int32, as the broker counts.
 func nextSequence(sequence int32, records int) int32 {
 	return int32((int64(sequence) + int64(records)) & math.MaxInt32)
+}
+
+// batchBuffers are memory for encoded batches. One is given back when nobody
+// reads it any more, and not after a request without an answer, whose connection
+// may still read it.
+type batchBuffers struct{ pool sync.Pool }
+
+var buffers batchBuffers
+
+// largestKept keeps rare large batches from staying in memory.
+const largestKept = 64 << 10
+
+func (p *batchBuffers) take() []byte {
+	if b, ok := p.pool.Get().(*[]byte); ok {
+		return *b
+	}
+	return nil
+}
+
+func (p *batchBuffers) give(b []byte) {
+	if cap(b) <= largestKept {
+		p.pool.Put(&b)
+	}
 }

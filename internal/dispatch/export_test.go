@@ -17,9 +17,9 @@ type Session struct {
 func EncodeBatch(records []Record, s Session, now time.Time) []byte {
 	batch := make([]*entry, len(records))
 	for i, r := range records {
-		batch[i] = &entry{record: r}
+		batch[i] = newEntry(r, now, nil)
 	}
-	return encodeBatch(batch, session{id: s.ID, epoch: s.Epoch, sequence: s.Sequence}, now)
+	return encodeBatch(nil, batch, session{id: s.ID, epoch: s.Epoch, sequence: s.Sequence}, now)
 }
 
 // What the tests need to know of the encoder.
@@ -28,7 +28,7 @@ const BatchOverhead = batchOverhead
 var NextSequence = nextSequence
 
 // MaxSize exports maxSize.
-func (r Record) MaxSize() int { return r.maxSize() }
+func (r Record) MaxSize() int { return newEntry(r, time.Time{}, nil).maxSize() }
 
 // SetContact makes a broker have answered last at t.
 func (k *Kafka) SetContact(t time.Time) { k.contact.Store(t.UnixNano()) }

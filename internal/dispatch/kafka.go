@@ -14,6 +14,7 @@ import (
 
 	"github.com/segmentio/kafka-go"
 	"github.com/segmentio/kafka-go/sasl"
+	"golang.org/x/sync/singleflight"
 
 	"awareid-gateway/internal/event"
 )
@@ -46,9 +47,13 @@ type Kafka struct {
 	reset         atomic.Int64 // when connections were dropped last
 	searches      *searches
 
+	producer atomic.Pointer[session] // the latest; nil: none yet
+	asking   singleflight.Group      // for the next
+
 	mu      sync.RWMutex
 	topics  map[string][]int // partition ids, ascending
 	lanes   map[event.Place]*lane
+	senders map[int32]*sender        // by broker
 	foreign map[string]*kafka.Client // for topics of claims made under other routes
 
 	life    context.Context // ends with Close
@@ -77,6 +82,7 @@ func NewKafka(opts KafkaOptions) *Kafka {
 		opts:    opts,
 		topics:  map[string][]int{},
 		lanes:   map[event.Place]*lane{},
+		senders: map[int32]*sender{},
 		foreign: map[string]*kafka.Client{},
 
 		searches: newSearches(),
@@ -211,6 +217,7 @@ func (k *Kafka) look(ctx context.Context) error {
 		}
 		for _, p := range topic.Partitions {
 			found[topic.Name] = append(found[topic.Name], p.ID)
+			k.lane(event.Place{Topic: topic.Name, Partition: p.ID}).leader.Store(int32(p.Leader.ID)) // #nosec G115 -- came as int32
 		}
 	}
 	ends, err := k.askEnds(ctx, meta.Topics)
@@ -272,7 +279,7 @@ func (k *Kafka) Place(ctx context.Context, topic, key string) (event.Place, int6
 
 // Append implements Producer.
 func (k *Kafka) Append(at event.Place, r Record, deadline time.Time, done func(int64, error)) {
-	k.lane(at).append(&entry{record: r, deadline: deadline, at: time.Now(), done: done})
+	k.lane(at).append(newEntry(r, deadline, done))
 }
 
 // Failing implements Producer.
@@ -292,6 +299,26 @@ func (k *Kafka) lane(at event.Place) *lane {
 		k.lanes[at] = l
 	}
 	return l
+}
+
+// senderTo is nil where the broker is not known.
+func (k *Kafka) senderTo(broker int32) *sender {
+	if broker == noLeader {
+		return nil
+	}
+	k.mu.RLock()
+	s := k.senders[broker]
+	k.mu.RUnlock()
+	if s != nil {
+		return s
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if s = k.senders[broker]; s == nil {
+		s = &sender{kafka: k}
+		k.senders[broker] = s
+	}
+	return s
 }
 
 // refreshPause keeps many lanes that see the same change from dropping each

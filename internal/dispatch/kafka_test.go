@@ -131,13 +131,16 @@ func TestConcurrentRecordsShareBatches(t *testing.T) {
 func produceAnswer(req kmsg.Request, code int16) kmsg.Response {
 	r := req.(*kmsg.ProduceRequest)
 	answer := r.ResponseKind().(*kmsg.ProduceResponse)
-	p := kmsg.NewProduceResponseTopicPartition()
-	p.ErrorCode = code
-	p.BaseOffset = -1
-	tp := kmsg.NewProduceResponseTopic()
-	tp.Topic = r.Topics[0].Topic
-	tp.Partitions = append(tp.Partitions, p)
-	answer.Topics = append(answer.Topics, tp)
+	for _, t := range r.Topics {
+		topic := kmsg.NewProduceResponseTopic()
+		topic.Topic = t.Topic
+		for _, asked := range t.Partitions {
+			p := kmsg.NewProduceResponseTopicPartition()
+			p.Partition, p.ErrorCode, p.BaseOffset = asked.Partition, code, -1
+			topic.Partitions = append(topic.Partitions, p)
+		}
+		answer.Topics = append(answer.Topics, topic)
+	}
 	return answer
 }
 

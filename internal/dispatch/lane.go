@@ -8,9 +8,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/segmentio/kafka-go"
-	"github.com/segmentio/kafka-go/protocol"
-
 	"awareid-gateway/internal/event"
 )
 
@@ -23,35 +20,37 @@ type lane struct {
 	next  atomic.Int64 // no record to come precedes this offset; -1: unknown
 	ill   atomic.Int64 // when the last attempt failed, in Unix nanoseconds; 0: it did not
 
-	epoch atomic.Int32 // the newest of its leaders that was seen
+	epoch  atomic.Int32 // the newest of its leaders that was seen
+	leader atomic.Int32 // the broker that led at the last look; noLeader: unknown
 
 	mu      sync.Mutex
 	queue   []*entry
 	writing bool
 
-	session session // of the goroutine that writes
+	session session     // of the goroutine that writes
+	answer  chan answer // to what it sent
 }
 
 // entry is a record that waits for its outcome.
 type entry struct {
 	record   Record
+	size     int // encoded, without its length and its place in a batch
 	at       time.Time
 	deadline time.Time
 	done     func(offset int64, err error)
 }
 
-// session is an idempotent producer's (KIP-98). Its sequence counts the
-// records that this lane has written under its id.
-type session struct {
-	id       int64
-	epoch    int16
-	sequence int32
-	open     bool
+func newEntry(r Record, deadline time.Time, done func(offset int64, err error)) *entry {
+	return &entry{record: r, size: r.size(), at: time.Now(), deadline: deadline, done: done}
 }
 
+// noLeader is no broker's id.
+const noLeader = -1
+
 func newLane(k *Kafka, place event.Place) *lane {
-	l := &lane{kafka: k, place: place}
+	l := &lane{kafka: k, place: place, session: session{id: noProducer}, answer: make(chan answer, 1)}
 	l.next.Store(-1)
+	l.leader.Store(noLeader)
 	return l
 }
 
@@ -113,7 +112,7 @@ func (l *lane) take() ([]*entry, bool) {
 	room := int(l.kafka.maxBatchBytes.Load()) - batchOverhead
 	n := 0
 	for n < len(l.queue) {
-		room -= l.queue[n].record.maxSize()
+		room -= l.queue[n].maxSize()
 		if room < 0 && n > 0 {
 			break
 		}
@@ -179,7 +178,8 @@ const (
 // stored may go under a new session. It returns the offset of the first
 // record, or an error of the kinds that Append names.
 func (l *lane) transmit(batch []*entry) (int64, error) {
-	ctx, cancel := context.WithDeadline(context.Background(), earliest(batch))
+	deadline := earliest(batch)
+	ctx, cancel := context.WithDeadline(context.Background(), deadline)
 	defer cancel()
 	var encoded []byte
 	maybeStored := false
@@ -188,13 +188,14 @@ func (l *lane) transmit(batch []*entry) (int64, error) {
 			if err := l.openSession(ctx); err != nil {
 				return 0, err
 			}
-			encoded = encodeBatch(batch, l.session, time.Now())
+			encoded = encodeBatch(buffers.take(), batch, l.session, time.Now())
 		}
-		base, err := l.attempt(ctx, encoded)
+		base, err := l.attempt(deadline, encoded)
 		verdict := judge(err)
 		l.noteHealth(verdict)
 		if verdict == stored {
 			l.session.sequence = nextSequence(l.session.sequence, len(batch))
+			buffers.give(encoded) // who sent it has nothing more to read
 			return base, nil
 		}
 		maybeStored = maybeStored || verdict == perhapsStored
@@ -250,49 +251,21 @@ func (l *lane) giveUp(v verdict, maybeStored bool, err error) error {
 
 // attempt sends the batch once. Its time is a third of the whole, so that an
 // answer that got lost leaves time to ask again.
-func (l *lane) attempt(ctx context.Context, encoded []byte) (int64, error) {
-	ctx, cancel := context.WithTimeout(ctx, l.kafka.opts.ProduceTimeout/3)
-	defer cancel()
-	answer, err := l.kafka.clientFor(l.place.Topic).RawProduce(ctx, &kafka.RawProduceRequest{
-		Topic: l.place.Topic, Partition: l.place.Partition,
-		RequiredAcks: kafka.RequireAll,
-		RawRecords:   protocol.RawRecordSet{Reader: newBatchReader(encoded)},
-	})
-	if err != nil {
-		return 0, err
+func (l *lane) attempt(deadline time.Time, encoded []byte) (int64, error) {
+	now := time.Now()
+	whole := now.Add(l.kafka.opts.ProduceTimeout / 3)
+	x := &shipment{place: l.place, encoded: encoded, deadline: whole, answer: l.answer}
+	company := l.ill.Load() == 0 && deadline.After(whole)
+	if !company && deadline.Before(whole) {
+		x.deadline = deadline
 	}
-	l.kafka.contact.Store(time.Now().UnixNano())
-	return answer.BaseOffset, answer.Error
-}
-
-// openSession asks for a producer id, if there is none, until the context ends.
-func (l *lane) openSession(ctx context.Context) error {
-	for backoff := firstBackoff; !l.session.open; backoff = min(2*backoff, lastBackoff) {
-		err := l.askForSession(ctx)
-		if err == nil {
-			return nil
-		}
-		l.noteHealth(notStored)
-		if !pause(ctx, backoff) {
-			return fmt.Errorf("%w: open an idempotent producer: %w", ErrNotStored, err)
-		}
-		l.kafka.refresh()
+	if s := l.kafka.senderTo(l.leader.Load()); company && s != nil {
+		s.send(x)
+	} else {
+		l.kafka.carry([]*shipment{x})
 	}
-	return nil
-}
-
-func (l *lane) askForSession(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, l.kafka.opts.ProduceTimeout/3)
-	defer cancel()
-	answer, err := l.kafka.client.InitProducerID(ctx, &kafka.InitProducerIDRequest{})
-	if err != nil {
-		return err
-	}
-	if answer.Error != nil {
-		return answer.Error
-	}
-	l.session = session{id: int64(answer.Producer.ProducerID), epoch: int16(answer.Producer.ProducerEpoch), open: true} // #nosec G115 -- came as int16
-	return nil
+	a := <-l.answer
+	return a.base, a.err
 }
 
 func earliest(batch []*entry) time.Time {

@@ -6,6 +6,7 @@ import (
 
 	"github.com/segmentio/kafka-go"
 	"github.com/segmentio/kafka-go/protocol"
+	"github.com/segmentio/kafka-go/protocol/rawproduce"
 )
 
 // verdict is what an answer to a produce request, or its absence, says about
@@ -27,7 +28,7 @@ func (v verdict) worthRetrying(maybeStored bool) bool {
 	return v == notStored || v == perhapsStored || v == brokenSession && !maybeStored
 }
 
-// judge reads an error of RawProduce. The codes are those of
+// judge reads an error of a produce request. The codes are those of
 // https://kafka.apache.org/protocol#protocol_error_codes.
 func judge(err error) verdict {
 	if err == nil {
@@ -70,9 +71,10 @@ func judgeTransport(err error) verdict {
 	var dial *net.OpError
 	var unrouted *protocol.TopicError
 	var unroutedPartition *protocol.TopicPartitionError
+	var divided *rawproduce.Error // the partitions of the request have no leader in common
 	switch {
 	case errors.As(err, &dial) && dial.Op == "dial",
-		errors.As(err, &unrouted), errors.As(err, &unroutedPartition):
+		errors.As(err, &unrouted), errors.As(err, &unroutedPartition), errors.As(err, &divided):
 		return notStored
 	}
 	return perhapsStored

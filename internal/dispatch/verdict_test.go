@@ -10,6 +10,7 @@ import (
 
 	"github.com/segmentio/kafka-go"
 	"github.com/segmentio/kafka-go/protocol"
+	"github.com/segmentio/kafka-go/protocol/rawproduce"
 	"github.com/stretchr/testify/require"
 
 	"awareid-gateway/internal/dispatch"
@@ -25,6 +26,7 @@ func TestJudge(t *testing.T) {
 		dispatch.NotStored: { // checked ahead of the append
 			kafka.NotEnoughReplicas, kafka.LeaderNotAvailable, kafka.BrokerNotAvailable, kafka.InvalidMessage,
 			dial, protocol.NewErrNoTopic("t"), protocol.NewErrNoPartition("t", 1), protocol.NewErrNoLeader("t", 1),
+			rawproduce.NewError(errors.New("mismatching leaders (1!=2)")),
 		},
 		dispatch.PerhapsStored: { // or found while the append waited for the other replicas
 			kafka.NotLeaderForPartition, kafka.KafkaStorageError, kafka.UnknownTopicOrPartition,
@@ -46,7 +48,7 @@ func TestJudge(t *testing.T) {
 		for _, err := range errs {
 			require.Equal(t, want, dispatch.Judge(err), "%v", err)
 			if err != nil {
-				require.Equal(t, want, dispatch.Judge(fmt.Errorf("kafka.(*Client).RawProduce: %w", err)), "%v", err)
+				require.Equal(t, want, dispatch.Judge(fmt.Errorf("produce: %w", err)), "%v", err)
 			}
 		}
 	}
