@@ -95,6 +95,7 @@ func (g *grant) inherit(c event.Claim, v event.Verdict) {
 // under its number as fetched or called back, whatever it is not itself, and under
 // the id that the number belongs to, by a version that wrote no numbers.
 func (dl *delivery) identities(c event.Claim) [][]event.Header {
+	dl.identify()
 	all := [][]event.Header{dl.identity}
 	if dl.number != nil {
 		all = append(all, dl.number.Identity)

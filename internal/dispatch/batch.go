@@ -91,7 +91,7 @@ func headerSize(h event.Header) int {
 func varintSize(n int) int { return 1 + bits.Len(uint(n))/7 }
 
 func (e *entry) append(b []byte, offsetDelta int) []byte {
-	r := e.record
+	r := &e.record
 	b = appendVarint(b, e.size+varintSize(offsetDelta))
 	b = append(b, 0)       // attributes
 	b = appendVarint(b, 0) // time of creation: the batch's
@@ -101,7 +101,8 @@ func (e *entry) append(b []byte, offsetDelta int) []byte {
 	b = appendVarint(b, len(r.Value))
 	b = append(b, r.Value...)
 	b = appendVarint(b, len(r.Headers))
-	for _, h := range r.Headers {
+	for i := range r.Headers {
+		h := &r.Headers[i]
 		b = appendVarint(b, len(h.Key))
 		b = append(b, h.Key...)
 		b = appendVarint(b, len(h.Value))
@@ -110,7 +111,12 @@ func (e *entry) append(b []byte, offsetDelta int) []byte {
 	return b
 }
 
-func appendVarint(b []byte, n int) []byte { return binary.AppendVarint(b, int64(n)) }
+func appendVarint(b []byte, n int) []byte {
+	if n < 1<<6 { // most are one byte
+		return append(b, byte(n<<1)) // #nosec G115 -- just compared
+	}
+	return binary.AppendVarint(b, int64(n))
+}
 
 // nextSequence wraps to 0 after the largest int32, as the broker counts.
 func nextSequence(sequence int32, records int) int32 {

@@ -193,6 +193,19 @@ const (
 	Replay   Origin = "replay"
 )
 
+// bytes are shared by all records, and never written to.
+func (o Origin) bytes() []byte {
+	switch o {
+	case Callback:
+		return callbackBytes
+	case Backfill:
+		return backfillBytes
+	}
+	return []byte(o)
+}
+
+var callbackBytes, backfillBytes = []byte(Callback), []byte(Backfill)
+
 // Outcome says what became of an event.
 type Outcome string
 
@@ -413,7 +426,6 @@ func (d *Dispatcher) Dispatch(ctx context.Context, in Inbound) (Outcome, error) 
 		claimKey: in.Event.ClaimKey(in.WebhookID),
 		topic:    d.opts.Routes.Topic(in.Event),
 		record:   in.record(),
-		identity: in.Event.Identity(in.WebhookID),
 		queue:    in.Event.QueueKey(in.WebhookID),
 		webhook:  in.WebhookID,
 		received: in.ReceivedAt,
@@ -452,7 +464,7 @@ const (
 
 func (in Inbound) record() Record {
 	h := append(in.Event.Headers(in.WebhookID),
-		event.Header{Key: headerOrigin, Value: []byte(in.Origin)},
+		event.Header{Key: headerOrigin, Value: in.Origin.bytes()},
 		event.Header{Key: "gateway-received-at", Value: timestamp(in.ReceivedAt)},
 	)
 	if in.Redacted != "" {
@@ -464,4 +476,6 @@ func (in Inbound) record() Record {
 	return Record{Key: in.Event.PartitionKey(), Value: in.Event.Payload, Headers: h}
 }
 
-func timestamp(t time.Time) []byte { return t.UTC().AppendFormat(nil, time.RFC3339Nano) }
+func timestamp(t time.Time) []byte {
+	return t.UTC().AppendFormat(make([]byte, 0, len(time.RFC3339Nano)), time.RFC3339Nano)
+}

@@ -66,6 +66,11 @@ func (d *Dispatcher) mustWait(ctx context.Context) error {
 const lookTimeout = 500 * time.Millisecond
 
 func (d *Dispatcher) remembers(ctx context.Context) bool {
+	select {
+	case <-d.restore.looked: // as it always is but at the start
+		return d.memory.isSettled()
+	default:
+	}
 	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
 	defer cancel()
 	select {
@@ -138,6 +143,7 @@ func (d *Dispatcher) spool(ctx context.Context, dl *delivery, why error) (Outcom
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), left)
 	defer cancel()
+	dl.identify()
 	err := d.spooler.put(ctx, &parcel{
 		ClaimKey: dl.claimKey, Topic: dl.topic, Record: dl.record, Identity: dl.identity,
 		WebhookID: dl.webhook, ReceivedAt: dl.received, CreatedAt: dl.created, Since: dl.since, Doubt: dl.doubt, Number: dl.number,

@@ -17,7 +17,7 @@ type delivery struct {
 	claimKey string
 	topic    string
 	record   Record
-	identity []event.Header // the headers that no other record has
+	identity []event.Header // the headers that no other record has; of an event only once identify was called
 	queue    string         // of its operation; "": it need not be in order
 	webhook  string
 	received time.Time
@@ -29,6 +29,22 @@ type delivery struct {
 	readIn  string // the store's memory in which it was read back since then
 	spooled bool   // it comes from the spool
 	doubt   *doubt // an earlier attempt may have stored the record
+}
+
+// identify sets what is to be looked for in Kafka, which most events never are.
+func (dl *delivery) identify() {
+	if dl.identity != nil {
+		return
+	}
+	e, webhook, _ := event.Past(dl.record.Headers)
+	dl.identity = e.Identity(webhook)
+	if dl.number == nil {
+		return
+	}
+	dl.number.Identity = e.AliasIdentity(webhook)
+	if dl.origin != Backfill { // another callback's record is another event's
+		dl.number.Identity = append(dl.number.Identity, event.Header{Key: headerOrigin, Value: Backfill.bytes()})
+	}
 }
 
 // hold counts who still reads a record's memory, and frees it after the last.

@@ -94,7 +94,7 @@ func (s *seer) close(ctx context.Context) {
 type numbered struct {
 	event.Number
 	Alias    string         `json:"alias"`    // as in event.Claim
-	Identity []event.Header `json:"identity"` // of its records under another id
+	Identity []event.Header `json:"identity"` // of its records under another id; see delivery.identify
 }
 
 // alias is "" for a delivery without a number.
@@ -111,13 +111,8 @@ func (d *Dispatcher) numberOf(in Inbound) *numbered {
 	if !ok || d.opts.Numbers == nil {
 		return nil
 	}
-	identity := in.Event.AliasIdentity(in.WebhookID)
-	if in.Origin != Backfill { // another callback's record is another event's
-		identity = append(identity, event.Header{Key: headerOrigin, Value: []byte(Backfill)})
-	}
 	return &numbered{
-		Number:   event.Number{Webhook: in.WebhookID, N: n},
-		Alias:    in.Event.AliasKey(in.WebhookID),
-		Identity: identity,
+		Number: event.Number{Webhook: in.WebhookID, N: n},
+		Alias:  in.Event.AliasKey(in.WebhookID),
 	}
 }

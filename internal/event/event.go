@@ -98,12 +98,17 @@ func (e Event) AliasKey(webhookID string) string {
 	if !ok {
 		return ""
 	}
-	return webhookID + "/" + e.Type + "/" + strconv.FormatUint(n, 10)
+	key := make([]byte, 0, len(webhookID)+len(e.Type)+len("//")+maxSequenceDigits)
+	key = append(append(append(append(key, webhookID...), '/'), e.Type...), '/')
+	return string(strconv.AppendUint(key, n, 10))
 }
 
 // maxSequence is the first number that does not count as one: the Lua of Redis
 // computes with float64, which cannot tell it from its successor.
-const maxSequence = 1 << 53
+const (
+	maxSequence       = 1 << 53
+	maxSequenceDigits = len("9007199254740991")
+)
 
 // Sequence is the transaction number as a number, and false where there is
 // none, or it is not a decimal one below 2^53. Only numbers can show holes.
@@ -122,7 +127,9 @@ type Header struct {
 }
 
 // Source is the CloudEvents source of all events of a webhook.
-func Source(webhookID string) string { return "/awareid/webhooks/" + webhookID }
+func Source(webhookID string) string { return sourcePrefix + webhookID }
+
+const sourcePrefix = "/awareid/webhooks/"
 
 // Identity is the pair of headers that no two records in Kafka share
 // (CloudEvents 1.0, section 3.1: source and id together are unique).
@@ -153,23 +160,53 @@ func (e Event) AliasIdentity(webhookID string) []Header {
 
 // Headers describes the event in the binary mode of the CloudEvents 1.0
 // binding for Kafka, and behind that by its number and its findings, where it
-// has some.
+// has some. The slice has room for a few more; the values share memory that
+// nothing else uses.
 func (e Event) Headers(webhookID string) []Header {
-	h := append(make([]Header, 0, 14),
-		Header{"ce_specversion", []byte("1.0")},
-		Header{"ce_id", []byte(e.ID)},
-		Header{"ce_type", []byte(e.Type)},
-		Header{"ce_source", []byte(Source(webhookID))},
-		Header{"ce_time", e.Created.AppendFormat(nil, time.RFC3339Nano)},
-	)
-	if e.OperationToken != "" {
-		h = append(h, Header{"ce_subject", []byte(e.OperationToken)})
+	const usual = 160 // bytes of the values whose length is not added up
+	l := headerList{
+		headers: make([]Header, 0, 14),
+		values:  make([]byte, 0, usual+len(e.ID)+len(e.Type)+len(webhookID)+len(e.OperationToken)),
 	}
-	h = append(h, Header{"content-type", []byte("application/json")})
+	l.add("ce_specversion", "1.0")
+	l.add("ce_id", e.ID)
+	l.add("ce_type", e.Type)
+	l.add("ce_source", sourcePrefix, webhookID)
+	l.end("ce_time", e.Created.AppendFormat(l.values, time.RFC3339Nano))
+	l.addIf("ce_subject", e.OperationToken)
+	l.add("content-type", "application/json")
 	if n, ok := e.Sequence(); ok {
-		h = append(h, Header{headerNumber, strconv.AppendUint(nil, n, 10)})
+		l.end(headerNumber, strconv.AppendUint(l.values, n, 10))
 	}
-	return e.Findings.appendTo(h)
+	e.Findings.addTo(&l)
+	return l.headers
+}
+
+// headerList gathers headers whose values lie in one piece of memory. Where that
+// is too small, those so far stay where they are.
+type headerList struct {
+	headers []Header
+	values  []byte
+}
+
+func (l *headerList) add(key string, value ...string) {
+	values := l.values
+	for _, part := range value {
+		values = append(values, part...)
+	}
+	l.end(key, values)
+}
+
+func (l *headerList) addIf(key, value string) {
+	if value != "" {
+		l.add(key, value)
+	}
+}
+
+// end adds a header whose value was appended to the values.
+func (l *headerList) end(key string, values []byte) {
+	value := values[len(l.values):len(values):len(values)]
+	l.headers, l.values = append(l.headers, Header{key, value}), values
 }
 
 // Past is the event that a record of this webhook's holds, as far as its

@@ -20,17 +20,10 @@ type Findings struct {
 	Status           string // of status, enrollmentStatus, authStatus, completionStatus the first that is there
 }
 
-func (f Findings) appendTo(h []Header) []Header {
-	for _, finding := range [...]struct{ key, value string }{
-		{"aware-policy-decision", f.PolicyDecision},
-		{"aware-failed-assertions", f.FailedAssertions},
-		{"aware-status", f.Status},
-	} {
-		if finding.value != "" {
-			h = append(h, Header{finding.key, []byte(finding.value)})
-		}
-	}
-	return h
+func (f Findings) addTo(l *headerList) {
+	l.addIf("aware-policy-decision", f.PolicyDecision)
+	l.addIf("aware-failed-assertions", f.FailedAssertions)
+	l.addIf("aware-status", f.Status)
 }
 
 // Hide empties each finding that could be made of a member for which covers holds.
