@@ -105,7 +105,7 @@ func checkPlatformServer(ctx context.Context, cfg config.Config, r *report) {
 	}
 	defer answer.Body.Close()
 	if theirs, err := http.ParseTime(answer.Header.Get("Date")); err == nil {
-		checkClock("platform", "the platform", time.Until(theirs), r)
+		checkClock("platform", "the platform", "its events would be quarantined as too new or too old", time.Until(theirs), r)
 	}
 	if answer.TLS != nil && len(answer.TLS.PeerCertificates) > 0 {
 		checkEnds("the platform's", answer.TLS.PeerCertificates[:1], r)

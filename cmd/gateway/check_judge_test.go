@@ -29,9 +29,9 @@ func TestCheckClock(t *testing.T) {
 		2 * time.Second:      "",
 		-2001e6:              "warn store the clocks of Redis and this machine differ by 2.001s: run a time service on both",
 		5 * time.Minute:      "warn store the clocks of Redis and this machine differ by 5m0s: run a time service on both",
-		-5*time.Minute - 1e6: "FAIL store the clocks of Redis and this machine differ by 5m0.001s: events would be quarantined as too new or too old; set one of them right",
+		-5*time.Minute - 1e6: "FAIL store the clocks of Redis and this machine differ by 5m0.001s: they are late; set the wrong one right",
 	} {
-		require.Equal(t, want, judged(func(r *report) { checkClock("store", "Redis", ahead, r) }), ahead)
+		require.Equal(t, want, judged(func(r *report) { checkClock("store", "Redis", "they are late", ahead, r) }), ahead)
 	}
 }
 

@@ -41,15 +41,16 @@ func checkRedisCondition(ctx context.Context, redis *store.Redis, r *report) {
 		r.warn("store", "cannot compare clocks: "+err.Error())
 		return
 	}
-	checkClock("store", "Redis", ahead, r)
+	checkClock("store", "Redis", "claims go by Redis' clock, and events are judged by this machine's: where that is the wrong one, they would be quarantined as too new or too old", ahead, r)
 }
 
-// checkClock judges how far another clock is ahead of ours.
-func checkClock(subject, whose string, ahead time.Duration, r *report) {
+// checkClock judges how far another clock is ahead of ours. The reason says what
+// a difference leads to that is more than events may have.
+func checkClock(subject, whose, reason string, ahead time.Duration, r *report) {
 	text := fmt.Sprintf("the clocks of %s and this machine differ by %s", whose, ahead.Abs().Round(time.Millisecond))
 	switch {
 	case ahead.Abs() > server.MaxAhead:
-		r.fail(subject, errors.New(text+": events would be quarantined as too new or too old; set one of them right"))
+		r.fail(subject, errors.New(text+": "+reason+"; set the wrong one right"))
 	case ahead.Abs() > skewWarning:
 		r.warn(subject, text+": run a time service on both")
 	}

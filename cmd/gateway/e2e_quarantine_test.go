@@ -1,8 +1,6 @@
 package main
 
 import (
-	"bytes"
-	"compress/gzip"
 	"encoding/json"
 	"net/http"
 	"path/filepath"
@@ -239,12 +237,7 @@ func TestReplayOfAGzippedBody(t *testing.T) {
 	s := newStack(t)
 	g := s.serve(t)
 	stale := sampleAt("enrollment.started", "op", time.Now().Add(-200*time.Hour))
-	var zipped bytes.Buffer
-	w := gzip.NewWriter(&zipped)
-	_, err := w.Write(stale.body)
-	require.NoError(t, err)
-	require.NoError(t, w.Close())
-	g.quarantined(t, simulator.Scheme{Secret: s.hook.Secret, Cipher: "none"}, sample{body: zipped.Bytes()})
+	g.quarantined(t, simulator.Scheme{Secret: s.hook.Secret, Cipher: "none"}, sample{body: gzipped(t, stale.body)})
 	requireResults(t, s.replayed(t, exitOK, s.environ(), "--all"), "accepted")
 	records := s.records(t, s.topic(event.Enrollment))
 	require.Len(t, records, 1)

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"compress/gzip"
 	"context"
 	"crypto/rsa"
 	"encoding/json"
@@ -74,7 +75,7 @@ var (
 	errBodyLength = errors.New("the body does not fit its header; an editor may have changed line ends")
 )
 
-// maxCaptureBytes bounds what is read of a captured request.
+// maxCaptureBytes bounds what is read of a captured request, and what is unpacked of it.
 const maxCaptureBytes = 16 << 20
 
 func (c *inspectCmd) read() (captured, error) {
@@ -106,6 +107,25 @@ func readCaptured(raw []byte) (captured, error) {
 		return captured{}, errBodyLength
 	}
 	return captured{header: request.Header, body: body}, nil
+}
+
+func (c captured) gzipped() bool { return strings.EqualFold(c.header.Get("Content-Encoding"), "gzip") }
+
+// open opens the body as the gateway does: what is gzipped is unpacked behind its
+// signature, and not without end.
+func (c captured) open(opener *decrypt.Opener, secret int) (decrypt.Opened, error) {
+	if !c.gzipped() {
+		return opener.Open(c.body, secret)
+	}
+	in, err := gzip.NewReader(bytes.NewReader(c.body))
+	if err != nil {
+		return decrypt.Opened{}, decrypt.ErrDecrypt
+	}
+	plain, err := io.ReadAll(io.LimitReader(in, maxCaptureBytes+1))
+	if err != nil || len(plain) > maxCaptureBytes {
+		return decrypt.Opened{}, decrypt.ErrDecrypt
+	}
+	return opener.Open(plain, secret)
 }
 
 // trialKeys are everything that a request may have been made with.
@@ -162,8 +182,10 @@ func (k trialKeys) inspect(r captured) (findings, error) {
 	match, err := verifier.Verify(r.headers, r.body)
 	if err == nil {
 		f.signed(match, config.CoversBody)
-		opened, err := opener.Open(r.body, match.Secret)
-		f.opened(opened, err)
+		f.opened(r.open(opener, match.Secret))
+		if r.gzipped() {
+			f.Variables["HTTP_ACCEPT_GZIP"] = "true"
+		}
 		return f, nil
 	}
 	opened, err := opener.OpenAuthenticated(r.body, nil)

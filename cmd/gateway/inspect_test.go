@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"compress/gzip"
 	"crypto/rsa"
 	"encoding/json"
 	"fmt"
@@ -168,6 +169,48 @@ func TestInspectOldSecret(t *testing.T) {
 	require.Equal(t, exitOK, r.code, r.err)
 	require.Contains(t, r.out, "decoded bytes of secret 2")
 	require.Contains(t, r.out, " under secret 2")
+}
+
+// TestInspectGzip unpacks what says that it is gzipped, within bounds.
+func TestInspectGzip(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	inspect := func(c capture, body []byte) findings {
+		c.body = body
+		signed, header, err := simulator.Scheme{Secret: s.hook.Secret, Cipher: "none"}.Seal(body)
+		require.NoError(t, err)
+		require.Equal(t, body, signed)
+		c.header = header
+		c.header.Set("Content-Encoding", "GZIP")
+		c.write(t, "\r\n")
+		r := runToEnd(t, secretOf(s), "inspect", "--json", c.file)
+		require.Equal(t, exitOK, r.code, r.err)
+		var found findings
+		require.NoError(t, json.Unmarshal([]byte(r.out), &found))
+		return found
+	}
+	c := s.capture(t, "capture", simulator.Scheme{})
+	found := inspect(c, gzipped(t, c.body))
+	require.Contains(t, found.Body, " under secret 1")
+	require.Contains(t, found.Event, "enrollment.completed")
+	require.Equal(t, "true", found.Variables["HTTP_ACCEPT_GZIP"])
+
+	for name, body := range map[string][]byte{
+		"none": c.body, "cut": gzipped(t, c.body)[:100], "twice": gzipped(t, gzipped(t, c.body)),
+		"a bomb": gzipped(t, slices.Concat([]byte(`{"a":1`), bytes.Repeat([]byte(" "), maxCaptureBytes), []byte("}"))),
+	} {
+		require.Equal(t, "cannot be opened: it would go to quarantine", inspect(c, body).Body, name)
+	}
+}
+
+func gzipped(t *testing.T, plain []byte) []byte {
+	t.Helper()
+	var packed bytes.Buffer
+	w := gzip.NewWriter(&packed)
+	_, err := w.Write(plain)
+	require.NoError(t, err)
+	require.NoError(t, w.Close())
+	return packed.Bytes()
 }
 
 func TestInspectFails(t *testing.T) {

@@ -199,7 +199,7 @@ func TestReconcileByAHash(t *testing.T) {
 
 	blind := s.environ(append(p.environ, "PRIVACY_DROP=$.data.registrationCode,$..operationToken", anyHashKey, anyQuarantineKey)...)
 	_, told := s.runReconcile(t, exitFailed, blind)
-	require.Contains(t, told.err, "cannot join enrollments with events by registrationCode, which the privacy rules drop\n")
+	require.Contains(t, told.err, "cannot join enrollments with events by registrationCode in data, which the privacy rules drop\n")
 	require.Contains(t, told.err, "cannot find operations without an end")
 }
 

@@ -81,6 +81,8 @@ func withKeys(variable string, value config.Secret, use func([][]byte) error) er
 	return use(keys)
 }
 
+// usePrivateKeys puts them in force everywhere or nowhere: a refusal depends on the keys
+// alone, so it comes from the first who is asked.
 func (a *app) usePrivateKeys(c config.Config) error {
 	text := []byte(c.DecryptPrivateKey.Reveal())
 	defer clear(text)

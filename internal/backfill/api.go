@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"time"
 
+	strict "github.com/go-json-experiment/json"
+
 	"awareid-gateway/internal/event"
 )
 
@@ -89,9 +91,14 @@ type startDocument struct {
 	DryRun  bool     `json:"dryRun"`
 }
 
+// webhookDocument names a webhook; "" is the only one.
+type webhookDocument struct {
+	Webhook string `json:"webhook"`
+}
+
 func (j *Jobs) serveStart(w http.ResponseWriter, r *http.Request) {
-	var d startDocument
-	if !read(w, r, &d) {
+	d, ok := read[startDocument](w, r)
+	if !ok {
 		return
 	}
 	q := Request{Webhook: d.Webhook, From: d.From, To: d.To, List: d.List, DryRun: d.DryRun}
@@ -112,10 +119,8 @@ func (j *Jobs) serveStart(w http.ResponseWriter, r *http.Request) {
 }
 
 func (j *Jobs) serveResume(w http.ResponseWriter, r *http.Request) {
-	var d struct {
-		Webhook string `json:"webhook"`
-	}
-	if !read(w, r, &d) {
+	d, ok := read[webhookDocument](w, r)
+	if !ok {
 		return
 	}
 	if err := j.backfiller.Resume(r.Context(), d.Webhook); err != nil {
@@ -126,10 +131,8 @@ func (j *Jobs) serveResume(w http.ResponseWriter, r *http.Request) {
 }
 
 func (j *Jobs) serveRestart(w http.ResponseWriter, r *http.Request) {
-	var d struct {
-		Webhook string `json:"webhook"`
-	}
-	if !read(w, r, &d) {
+	d, ok := read[webhookDocument](w, r)
+	if !ok {
 		return
 	}
 	dropped, err := j.backfiller.Restart(r.Context(), d.Webhook)
@@ -182,20 +185,21 @@ func (j *Jobs) serveCancel(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNoContent)
 }
 
-// read reads a JSON body, or answers why not.
-func read(w http.ResponseWriter, r *http.Request, into any) bool {
+// read reads a JSON body, or answers why not. It is one object, and nothing behind it;
+// a member that is not known or is there twice is refused, for what it was to change
+// is not certain.
+func read[T any](w http.ResponseWriter, r *http.Request) (*T, bool) {
 	kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if kind != "application/json" {
 		problem(w, http.StatusUnsupportedMediaType, "the body is application/json")
-		return false
+		return nil, false
 	}
-	body := json.NewDecoder(r.Body)
-	body.DisallowUnknownFields()
-	if err := body.Decode(into); err != nil {
+	var d *T // stays nil for null
+	if err := strict.UnmarshalRead(r.Body, &d, strict.RejectUnknownMembers(true)); err != nil || d == nil {
 		problem(w, http.StatusBadRequest, "the body is not the JSON object that is asked for")
-		return false
+		return nil, false
 	}
-	return true
+	return d, true
 }
 
 // refuse answers an error. What is wrong with a dependency is for the log.

@@ -160,15 +160,18 @@ func (b *Backfiller) SetSecrets(webhookID string, values []string) {
 	}
 }
 
-// SetPrivateKeys opens wrapped keys with other private keys from now on. It refuses
-// one under 2048 bits. It must not be called beside SetSecrets.
+// SetPrivateKeys opens wrapped keys with other private keys from now on, or, where it
+// refuses one because it is under 2048 bits, changes nothing. It must not be called beside SetSecrets.
 func (b *Backfiller) SetPrivateKeys(private []*rsa.PrivateKey) error {
-	for _, h := range b.hooks {
-		opener, err := h.opener.Load().WithPrivateKeys(private)
-		if err != nil {
+	next := make([]*decrypt.Opener, len(b.hooks))
+	for i, h := range b.hooks {
+		var err error
+		if next[i], err = h.opener.Load().WithPrivateKeys(private); err != nil {
 			return err
 		}
-		h.opener.Store(opener)
+	}
+	for i, h := range b.hooks {
+		h.opener.Store(next[i])
 	}
 	return nil
 }

@@ -235,6 +235,9 @@ func TestAPIRefuses(t *testing.T) {
 	}{
 		"not JSON":         {"POST", "/api/backfill", "from=1", 400},
 		"unknown member":   {"POST", "/api/backfill", `{"form":1}`, 400},
+		"a member twice":   {"POST", "/api/backfill/restart", `{"webhook":"x","webhook":""}`, 400},
+		"two objects":      {"POST", "/api/backfill/restart", `{} {}`, 400},
+		"no object":        {"POST", "/api/backfill/restart", `null`, 400},
 		"bad time":         {"POST", "/api/backfill", `{"since":"yesterday"}`, 400},
 		"bad range":        {"POST", "/api/backfill", `{"from":5,"to":1}`, 400},
 		"negative number":  {"POST", "/api/backfill", `{"from":-5,"to":1}`, 400},

@@ -47,7 +47,7 @@ func (r *run) lookUp(ctx context.Context, f found) (UnendedOperation, error) {
 	if !f.b2c {
 		return o, nil
 	}
-	token, ok := memberOf(record.Value, sessionToken)
+	token, ok := memberOf(record.Value, SessionToken)
 	if !ok {
 		token = facts.operation
 	}

@@ -75,9 +75,9 @@ func stepOf(kind string) (s step, b2c bool) {
 	return s, strings.HasPrefix(rest, "b2c.")
 }
 
-// sessionToken is the member of a b2c.started event by which the platform is asked.
+// SessionToken is the member of a b2c.started event by which the platform is asked.
 // The reference shows the operation token in its place too.
-const sessionToken = "sessionToken"
+const SessionToken = "sessionToken"
 
 // memberOf returns a member of an event's data, or else of the event itself, that
 // is a string or a number, as text; false where there is none, or an empty one. Of

@@ -84,16 +84,21 @@ func (s *Server) SetAuthHeaderValue(webhookID, value string) error {
 	return nil
 }
 
-// SetPrivateKeys has every webhook open wrapped keys with other private keys. Error
-// and concurrency are as with SetAuthHeaderValue.
+// SetPrivateKeys has every webhook open wrapped keys with other private keys, or none:
+// what one of them refuses changes nothing. Error and concurrency are as with
+// SetAuthHeaderValue.
 func (s *Server) SetPrivateKeys(private []*rsa.PrivateKey) error {
-	for _, h := range s.hooks {
+	next := make(map[string]*keys, len(s.hooks))
+	for path, h := range s.hooks {
 		k := h.keys.Load()
 		opener, err := k.opener.WithPrivateKeys(private)
 		if err != nil {
 			return fmt.Errorf("webhook %s: %w", h.ID, err)
 		}
-		h.keys.Store(newKeys(k.secrets, k.verifier, opener))
+		next[path] = newKeys(k.secrets, k.verifier, opener)
+	}
+	for path, h := range s.hooks {
+		h.keys.Store(next[path])
 	}
 	return nil
 }

@@ -8,8 +8,10 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"awareid-gateway/internal/decrypt"
+	"awareid-gateway/internal/server"
 )
 
+// TestOtherPrivateKeys puts them in force for every webhook, or for none.
 func TestOtherPrivateKeys(t *testing.T) {
 	var keys [2]*rsa.PrivateKey
 	for i := range keys {
@@ -17,24 +19,38 @@ func TestOtherPrivateKeys(t *testing.T) {
 		keys[i], err = rsa.GenerateKey(rand.Reader, 2048)
 		require.NoError(t, err)
 	}
+	names := []string{"one", "two"}
 	g := newBackend(t).serve(t, func(s *setUp) {
-		var err error
-		s.hook.Opener, err = decrypt.New(decrypt.Options{Secrets: []string{secret}, PrivateKeys: keys[:1]})
-		require.NoError(t, err)
+		for _, name := range names {
+			opener, err := decrypt.New(decrypt.Options{Secrets: []string{secret}, PrivateKeys: keys[:1]})
+			require.NoError(t, err)
+			one := s.hook
+			one.Name, one.Opener = name, opener
+			s.Webhooks = append(s.Webhooks, one)
+		}
 	})
-	post := func(key *rsa.PrivateKey) int {
+	requireOpens := func(key *rsa.PrivateKey, want int) {
+		t.Helper()
 		g.scheme.PublicKey = &key.PublicKey
-		return g.exchange(t, g.valid(t)).status
+		for _, name := range names {
+			_, event := newEvent()
+			header, body := sealed(t, g.scheme, event)
+			require.Equal(t, want, g.exchange(t, post(server.Path+"/"+name, header, body)).status, name)
+		}
 	}
-	require.Equal(t, 200, post(keys[0]))
-	require.Equal(t, 202, post(keys[1]), "in quarantine")
-	require.NoError(t, g.SetPrivateKeys([]*rsa.PrivateKey{keys[1], keys[0]}))
-	require.Equal(t, 200, post(keys[0]))
-	require.Equal(t, 200, post(keys[1]))
+	const opened, quarantined = 200, 202
+	requireOpens(keys[0], opened)
+	requireOpens(keys[1], quarantined)
 
 	small := &rsa.PrivateKey{PublicKey: rsa.PublicKey{N: keys[0].Primes[0]}}
-	require.Error(t, g.SetPrivateKeys([]*rsa.PrivateKey{small}))
-	require.Equal(t, 200, post(keys[1]), "those of before stay")
+	for _, refused := range [][]*rsa.PrivateKey{{small}, {keys[1], small}} {
+		require.Error(t, g.SetPrivateKeys(refused))
+		requireOpens(keys[0], opened)
+		requireOpens(keys[1], quarantined)
+	}
+	require.NoError(t, g.SetPrivateKeys([]*rsa.PrivateKey{keys[1], keys[0]}))
+	requireOpens(keys[0], opened)
+	requireOpens(keys[1], opened)
 }
 
 func TestOtherAuthHeader(t *testing.T) {

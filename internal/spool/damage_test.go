@@ -1,7 +1,6 @@
 package spool_test
 
 import (
-	"bytes"
 	"maps"
 	"os"
 	"path/filepath"
@@ -141,24 +140,50 @@ func TestDamageSinceOpenIsTold(t *testing.T) {
 	}
 }
 
+// TestAnotherKey stops the start with advice that works, and changes nothing.
 func TestAnotherKey(t *testing.T) {
-	other := bytes.Repeat([]byte{8}, 32)
-	for title, tc := range map[string]struct{ wrote, reads []byte }{
-		"another":       {keys["sealed"], other},
-		"none any more": {keys["sealed"], nil},
-		"one now":       {nil, other},
+	old, next := keys["sealed"], nextKey
+	for title, tc := range map[string]struct {
+		wrote, reads, advised [][]byte
+		advice                string
+	}{
+		"another": {
+			[][]byte{old}, [][]byte{next}, [][]byte{next, old},
+			"list that in SPOOL_KEY behind the new one until the spool has drained",
+		},
+		"none any more": {
+			[][]byte{old}, nil, [][]byte{old},
+			"set SPOOL_KEY as it was until the spool has drained, then unset it",
+		},
+		"one now": {
+			nil, [][]byte{next}, nil,
+			"start without SPOOL_KEY until the spool has drained, then set it",
+		},
 	} {
 		t.Run(title, func(t *testing.T) {
-			c := newCrashed(t, tc.wrote)
-			dir := directory(t, c.files)
-			_, err := spool.Open(dir, sealedOptions(tc.reads))
+			dir := t.TempDir()
+			l, err := spool.Open(dir, withKeys(tc.wrote...))
+			require.NoError(t, err)
+			put(t, l, 0)
+			require.NoError(t, l.Close())
+			before := snapshot(t, dir)
+
+			_, err = spool.Open(dir, withKeys(tc.reads...))
 			require.ErrorIs(t, err, spool.ErrKey)
 			require.ErrorContains(t, err, name(1))
-			require.Equal(t, c.files, snapshot(t, dir))
-			require.Equal(t, bodies(0, entriesOfCrashed), drain(t, open(t, dir, sealedOptions(tc.wrote))))
-			require.Equal(t, []string{}, drain(t, open(t, t.TempDir(), sealedOptions(tc.reads))))
+			require.ErrorContains(t, err, tc.advice)
+			require.Equal(t, before, snapshot(t, dir))
+
+			l, err = spool.Open(dir, withKeys(tc.advised...))
+			require.NoError(t, err)
+			require.Equal(t, bodies(0, 1), drain(t, l))
+			require.NoError(t, l.Close())
+			open(t, dir, withKeys(tc.reads...))
 		})
 	}
+}
+
+func TestAKeyOfAnotherLength(t *testing.T) {
 	for _, n := range []int{0, 16, 31, 33} {
 		dir := filepath.Join(t.TempDir(), "none")
 		_, err := spool.Open(dir, sealedOptions(make([]byte, n)))

@@ -74,7 +74,7 @@ func (l *Log) openSegment(path string) (header, error) {
 	case path != l.path(h.number):
 		return h, &CorruptError{path, 0, "it is not the segment of its name"}
 	case by < 0:
-		return h, fmt.Errorf("%w: %s; list the SPOOL_KEY that it was written with, behind the new one, until it has drained", ErrKey, path)
+		return h, l.keyError(h, path)
 	}
 	info, err := file.Stat()
 	if err != nil {

@@ -56,6 +56,19 @@ func newSealers(keys [][]byte) ([]sealer, error) {
 // is says whether s wrote a segment with this header.
 func (s sealer) is(h header) bool { return s.sealed() == h.sealed && s.check == h.keyCheck }
 
+// keyError says what to do about a segment that none of the keys wrote. A spool is
+// sealed or not as a whole, so there is no list of keys for what came before sealing.
+func (l *Log) keyError(h header, path string) error {
+	switch {
+	case !h.sealed:
+		return fmt.Errorf("%w: %s was written without one; start without SPOOL_KEY until the spool has drained, then set it", ErrKey, path)
+	case !l.sealers[0].sealed():
+		return fmt.Errorf("%w: %s was written with one, and there is none now; set SPOOL_KEY as it was until the spool has drained, then unset it", ErrKey, path)
+	default:
+		return fmt.Errorf("%w: %s was written with another; list that in SPOOL_KEY behind the new one until the spool has drained", ErrKey, path)
+	}
+}
+
 // SetKeys has what comes sealed with the first of other keys; all of them open. It
 // returns ErrKey, and changes nothing, while there are entries that none of them
 // opens, or where it would begin or end sealing. It retains none of them.
@@ -69,11 +82,11 @@ func (l *Log) SetKeys(keys [][]byte) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if next[0].sealed() != l.sealers[0].sealed() {
-		return fmt.Errorf("%w: sealing begins and ends with a restart", ErrKey)
+		return fmt.Errorf("%w: sealing begins and ends with a restart, once the spool has drained", ErrKey)
 	}
 	for _, s := range l.segments {
 		if !slices.ContainsFunc(next, func(n sealer) bool { return n.check == s.sealer.check }) {
-			return fmt.Errorf("%w than these, and has not drained: list the key of before behind the new one", ErrKey)
+			return fmt.Errorf("%w: what has not drained was written with another; list that behind the new one", ErrKey)
 		}
 	}
 	l.sealers = next

@@ -63,7 +63,7 @@ var (
 	ErrFull = errors.New("spool is full")
 	// ErrKey: the spool was written with none of the keys, or with one where there
 	// is none now, or without one where there is one now.
-	ErrKey = errors.New("spool was written with another key")
+	ErrKey = errors.New("spool key does not fit")
 	// ErrVersion: the spool was written by another version of this program.
 	ErrVersion = errors.New("spool is of another version")
 	// ErrClosed: the spool was closed.

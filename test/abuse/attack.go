@@ -50,9 +50,10 @@ func attackNamed(name string) (attack, error) {
 
 // target is what an attack is made on.
 type target struct {
-	Addr   string        // host:port
-	Secret string        // of the webhook, for what is signed correctly and yet hostile
-	Length time.Duration // 0: one pass
+	Addr        string        // host:port
+	Secret      string        // of the webhook, for what is signed correctly and yet hostile
+	Length      time.Duration // 0: one pass
+	Certificate []byte        // PEM; empty: it has no TLS
 }
 
 // job is what a process that attacks is told, in a variable.

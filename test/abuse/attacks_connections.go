@@ -70,7 +70,7 @@ func churn(ctx context.Context, t target, r *report) {
 					continue
 				}
 				if made.Add(1)%2 == 0 {
-					w.SetLinger(0)
+					w.tcp.SetLinger(0)
 				}
 				w.Close()
 			}

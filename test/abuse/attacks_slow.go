@@ -83,7 +83,7 @@ func slowReading(ctx context.Context, t target, r *report) {
 	c := crowd{size: 500, perAddress: 1}
 	request := []byte(strings.Repeat("GET /none HTTP/1.1\r\nHost: gateway.example\r\n\r\n", 100))
 	c.run(ctx, t, r, func(w *wire) int {
-		w.SetReadBuffer(1 << 10)
+		w.tcp.SetReadBuffer(1 << 10)
 		for {
 			w.SetWriteDeadline(time.Now().Add(exchangeTime))
 			if _, err := w.Write(request); err != nil {

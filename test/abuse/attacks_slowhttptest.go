@@ -39,7 +39,7 @@ func slowhttptest(what string, arguments ...string) attack {
 // counts them.
 func runSlowhttptest(ctx context.Context, t target, r *report, arguments []string) {
 	arguments = append(arguments, "-c", "2000", "-r", "500", "-t", "POST", "-p", "3", "-v", "1",
-		"-l", fmt.Sprint(max(14, int(t.Length.Seconds())-2)), "-u", "http://"+t.Addr+server.Path)
+		"-l", fmt.Sprint(max(14, int(t.Length.Seconds())-2)), "-u", scheme(t.Certificate)+t.Addr+server.Path)
 	out, err := exec.CommandContext(ctx, "slowhttptest", arguments...).CombinedOutput()
 	if err != nil && ctx.Err() == nil {
 		r.wrong("slowhttptest: %v: %s", err, out[max(0, len(out)-300):])

@@ -36,6 +36,7 @@ const (
 type gateway struct {
 	secret, prefix string // of the webhook, of the topics
 	public, admin  string // host:port
+	certificate    []byte // PEM, of the public listener; empty: it has no TLS
 	log            string
 	cmd            *exec.Cmd
 	ended          chan struct{} // closed when it has ended

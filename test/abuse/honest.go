@@ -45,9 +45,9 @@ func newHonest(g *gateway, rate int) (*honest, error) {
 	}
 	from := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(loadBalancer)}, Timeout: honestTimeout}
 	return &honest{
-		url: "http://" + g.public + server.Path, scheme: simulator.Scheme{Secret: g.secret}, rate: rate, generator: generator,
+		url: scheme(g.certificate) + g.public + server.Path, scheme: simulator.Scheme{Secret: g.secret}, rate: rate, generator: generator,
 		// Shorter than the gateway's idle time-out: a balancer must be the one who ends.
-		client:   &http.Client{Timeout: honestTimeout, Transport: &http.Transport{DialContext: from.DialContext, MaxIdleConnsPerHost: 256, IdleConnTimeout: 30 * time.Second}},
+		client:   &http.Client{Timeout: honestTimeout, Transport: &http.Transport{DialContext: from.DialContext, MaxIdleConnsPerHost: 256, IdleConnTimeout: 30 * time.Second, TLSClientConfig: trusting(g.certificate)}},
 		accepted: map[string]digest{},
 	}, nil
 }

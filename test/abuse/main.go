@@ -8,6 +8,7 @@
 //	test/real.sh go run ./test/abuse
 //	go run ./test/abuse -broker kfake -without-slowhttptest
 //	go run ./test/abuse -attacks 'forged|idle' -length 5s
+//	go run ./test/abuse -tls -attacks '^forged'
 //
 // All of it is on loopback: the gateway believes the one address that honest
 // events come from to be its load balancer's, and attackers come from others of
@@ -35,6 +36,7 @@ type options struct {
 	rate          int // honest events a second
 	only          *regexp.Regexp
 	without       bool // slowhttptest
+	tls           bool
 	json          bool
 	keep          bool
 	gateway       string // a binary to use
@@ -62,6 +64,7 @@ func parse() (o options, err error) {
 		return err
 	})
 	flag.BoolVar(&o.without, "without-slowhttptest", false, "leave out the attacks by slowhttptest; otherwise its absence is an error")
+	flag.BoolVar(&o.tls, "tls", false, "the gateway has TLS, with a certificate made for the run; the honest and the attackers come over it")
 	flag.BoolVar(&o.json, "json", false, "print the results as JSON")
 	flag.BoolVar(&o.keep, "keep", false, "keep the log in any case")
 	flag.StringVar(&o.gateway, "gateway", "", "the gateway's binary; built from this tree where empty")

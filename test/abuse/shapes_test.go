@@ -28,6 +28,40 @@ func TestProgram(t *testing.T) {
 	defer g.kill()
 	t.Run("a flood", func(t *testing.T) { oneFlood(t, g) })
 	require.NoError(t, g.stop())
+
+	g, err = options{gateway: filepath.Join(dir, "gateway"), tls: true}.start(dir, services)
+	require.NoError(t, err)
+	defer g.kill()
+	t.Run("over TLS", func(t *testing.T) { overTLS(t, g) })
+	require.NoError(t, g.stop())
+}
+
+// overTLS is a flood beside one honest second, and a word without TLS, which nobody
+// answers.
+func overTLS(t *testing.T, g *gateway) {
+	a, err := attackNamed("forged, many addresses")
+	require.NoError(t, err)
+	h, err := newHonest(g, 50)
+	require.NoError(t, err)
+	ctx, cancel := context.WithCancel(t.Context())
+	r, attacked := newReport(a.answers), make(chan struct{})
+	go func() {
+		defer close(attacked)
+		a.run(ctx, target{Addr: g.public, Certificate: g.certificate}, r)
+	}()
+	p, err := h.run(ctx, time.Second)
+	cancel()
+	<-attacked
+	require.NoError(t, err)
+	require.Zero(t, p.Lost, p.Why)
+	got := r.result()
+	require.Empty(t, got.Unexpected)
+	require.NotZero(t, got.Answers[http.StatusUnauthorized])
+
+	w, err := target{Addr: g.public}.dial(t.Context(), 0)
+	require.NoError(t, err)
+	defer w.Close()
+	require.Equal(t, none, w.exchange([]byte(headOfLength(0))).status)
 }
 
 // shapes is a pass of everything whose answer is known.

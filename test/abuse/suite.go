@@ -25,6 +25,7 @@ type suite struct {
 type results struct {
 	Machine string   `json:"machine"`
 	Version string   `json:"version"`
+	TLS     bool     `json:"tls"`
 	Rows    []row    `json:"rows"` // the first and the last are without an attack
 	Skipped []string `json:"skipped,omitempty"`
 	Kafka   audit    `json:"kafka"`
@@ -62,7 +63,7 @@ func newSuite(o options, dir string) (*suite, error) {
 	if err != nil {
 		return nil, err
 	}
-	g, err := startGateway(o.gateway, dir, services)
+	g, err := o.start(dir, services)
 	if err != nil {
 		services.stop()
 		return nil, err
@@ -74,7 +75,24 @@ func newSuite(o options, dir string) (*suite, error) {
 		return nil, err
 	}
 	return &suite{options: o, services: services, gateway: g, honest: h, books: newBooks(),
-		results: results{Machine: machine(), Version: g.version()}}, nil
+		results: results{Machine: machine(), Version: g.version(), TLS: o.tls}}, nil
+}
+
+// start starts the gateway, with TLS where that was asked for.
+func (o options) start(dir string, services *services) (*gateway, error) {
+	if !o.tls {
+		return startGateway(o.gateway, dir, services)
+	}
+	c, err := newCertificate(dir)
+	if err != nil {
+		return nil, err
+	}
+	g, err := startGateway(o.gateway, dir, services, c.variables...)
+	if err != nil {
+		return nil, err
+	}
+	g.certificate = c.pem
+	return g, nil
 }
 
 // warmUp is sent before anything counts: connections, and what is made on first
@@ -216,7 +234,7 @@ func (s *suite) attackInto(ctx context.Context, a attack, length time.Duration, 
 	if a.run == nil {
 		return nil
 	}
-	result, err := a.runApart(ctx, target{Addr: s.gateway.public, Secret: s.gateway.secret, Length: length})
+	result, err := a.runApart(ctx, target{Addr: s.gateway.public, Secret: s.gateway.secret, Length: length, Certificate: s.gateway.certificate})
 	if err != nil {
 		return err
 	}

@@ -46,7 +46,11 @@ func (r results) bad() bool {
 
 func (s *suite) printTable() {
 	r := s.results
-	fmt.Printf("%s\n%s; %s; %d honest events a second for %v each\n\n", r.Machine, r.Version, s.services.name, s.rate, s.length)
+	over := "without TLS"
+	if r.TLS {
+		over = "over TLS"
+	}
+	fmt.Printf("%s\n%s; %s; %d honest events a second for %v each, %s\n\n", r.Machine, r.Version, s.services.name, s.rate, s.length, over)
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 1, ' ', 0)
 	fmt.Fprintln(w, "| attack\t| honest 2xx/4xx/5xx/none\t| lost\t| p50 ms\t| p99 ms\t| × quiet\t| attacker 2xx/4xx/5xx/none\t| of it\t| RSS MiB\t| bodies MiB\t| 5xx\t| bounds\t|")
 	fmt.Fprintln(w, "|---\t|---\t|---\t|---\t|---\t|---\t|---\t|---\t|---\t|---\t|---\t|---\t|")

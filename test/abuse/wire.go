@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -26,8 +27,9 @@ const exchangeTime = 20 * time.Second
 
 // wire is a connection without an HTTP client, which would mend what is sent.
 type wire struct {
-	*net.TCPConn
-	r *bufio.Reader
+	net.Conn              // TLS, where the gateway has it
+	tcp      *net.TCPConn // beneath
+	r        *bufio.Reader
 }
 
 // attackerAddr is the n-th address that attackers come from.
@@ -39,7 +41,7 @@ func attackerAddr(n int) net.Addr {
 // a dialer may notice the end before its context says so.
 const dialPause = 10 * time.Millisecond
 
-// dial connects from the n-th address.
+// dial connects from the n-th address, and shakes hands where the gateway has TLS.
 func (t target) dial(ctx context.Context, n int) (*wire, error) {
 	c, err := (&net.Dialer{LocalAddr: attackerAddr(n), Timeout: exchangeTime}).DialContext(ctx, "tcp", t.Addr)
 	if err != nil {
@@ -50,7 +52,16 @@ func (t target) dial(ctx context.Context, n int) (*wire, error) {
 		c.Close()
 		return nil, fmt.Errorf("%T is no TCP connection", c)
 	}
-	return &wire{tcp, bufio.NewReader(tcp)}, nil
+	config := trusting(t.Certificate)
+	if config == nil {
+		return &wire{tcp, tcp, bufio.NewReader(tcp)}, nil
+	}
+	secured := tls.Client(tcp, config)
+	if err := secured.HandshakeContext(ctx); err != nil {
+		tcp.Close()
+		return nil, err
+	}
+	return &wire{secured, tcp, bufio.NewReader(secured)}, nil
 }
 
 // answer is a response, read whole.

@@ -29,6 +29,12 @@ func TestCells(t *testing.T) {
 	require.Equal(t, []cell{{64, 16 << 10, "cbc"}}, some)
 }
 
+func TestMajorMinor(t *testing.T) {
+	for release, want := range map[string]string{"6.18.44-of-somebody+\n": "6.18", "6.1-rc3": "6.1", "10.0\n": "10.0", "other": ""} {
+		require.Equal(t, want, majorMinor(release), release)
+	}
+}
+
 func TestQuantilesAreAmongTheTimes(t *testing.T) {
 	var took []time.Duration
 	for n := range 1000 {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"regexp"
 	"runtime"
 	"strings"
 	"time"
@@ -21,10 +22,18 @@ func describeMachine() string {
 		describeHardware(b, fs)
 	}
 	if release, err := os.ReadFile("/proc/sys/kernel/osrelease"); err == nil {
-		fmt.Fprintf(b, ", Linux %s", strings.TrimSpace(string(release)))
+		fmt.Fprintf(b, ", Linux %s", majorMinor(string(release)))
 	}
 	return b.String()
 }
+
+// majorMinor is what of a kernel's release bears on figures; the rest can name a
+// build that is the machine's alone.
+func majorMinor(release string) string {
+	return kernelVersion.FindString(release)
+}
+
+var kernelVersion = regexp.MustCompile(`^\d+\.\d+`)
 
 func describeHardware(b *strings.Builder, fs procfs.FS) {
 	if cpus, err := fs.CPUInfo(); err == nil && len(cpus) > 0 {
