@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"slices"
 
 	"awareid-gateway/internal/event"
 )
@@ -15,9 +16,20 @@ type Answer struct {
 
 // ClaimTogether makes claims as one group, which a load makes by itself.
 func (r *Redis) ClaimTogether(ctx context.Context, all []event.Claim, terms event.Terms) ([]Answer, error) {
+	return r.ClaimUnder(ctx, all, slices.Repeat([]event.Terms{terms}, len(all)))
+}
+
+// ClaimUnder is ClaimTogether with the terms of each.
+func (r *Redis) ClaimUnder(ctx context.Context, all []event.Claim, terms []event.Terms) ([]Answer, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
 	calls := make([]claimCall, len(all))
 	for i, c := range all {
-		calls[i] = claimCall{c, terms}
+		if err := checkClaim(c, terms[i]); err != nil {
+			return nil, err
+		}
+		calls[i] = claimCall{c, terms[i]}
 	}
 	told, err := r.claimAll(ctx, calls)
 	answers := make([]Answer, len(told))

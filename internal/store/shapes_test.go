@@ -1,0 +1,178 @@
+package store_test
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"awareid-gateway/internal/event"
+	"awareid-gateway/internal/store"
+)
+
+// The suite asks for one event at a time, for the most part. Here each has strangers
+// with it, and each is alone as on a node of a cluster.
+
+// shapes are Redis stores that run their scripts in another shape.
+func shapes() map[string]func(*testing.T) fixture {
+	all := map[string]func(*testing.T) fixture{"miniredis as a cluster": onCluster}
+	for backend, open := range backends() {
+		if backend != "file" {
+			all[backend+" in groups"] = func(t *testing.T) fixture {
+				f := open(t)
+				f.claims, f.replica = inGroups{f.claims.(*store.Redis)}, inGroups{f.replica.(*store.Redis)}
+				return f
+			}
+		}
+	}
+	return all
+}
+
+func onCluster(t *testing.T) fixture {
+	c := newClock()
+	url := "redis+cluster://" + startMiniredis(t, c).Addr()
+	return fixture{
+		claims:  openRedis(t, url, "awareid"),
+		replica: openRedis(t, url, "awareid"),
+		pass:    c.pass, now: c.now, stopped: true,
+	}
+}
+
+// inGroups is a store on which nobody is ever alone.
+type inGroups struct{ *store.Redis }
+
+var strangers atomic.Int64
+
+func stranger() event.Claim {
+	n := strangers.Add(1)
+	return event.Claim{
+		Key: fmt.Sprintf("stranger/%d", n), Token: "s", Replica: "gateway-s", Place: event.Place{Topic: "s", Partition: 1},
+		Alias: fmt.Sprintf("stranger/type/%d", n), Queue: fmt.Sprintf("stranger/queue-%d", n),
+	}
+}
+
+func (g inGroups) Claim(ctx context.Context, c event.Claim, terms event.Terms) (event.Claim, event.Verdict, error) {
+	before, behind := stranger(), stranger()
+	before.Replica, behind.Replica = c.Replica, c.Replica // or they would not share a run
+	answers, err := g.ClaimTogether(ctx, []event.Claim{before, c, behind}, terms)
+	if err != nil {
+		return event.Claim{}, 0, err
+	}
+	for i, s := range []event.Claim{before, behind} {
+		a := answers[2*i]
+		if a.Err != nil || a.Verdict != event.Granted || a.Claim.Key != s.Key || a.Claim.AliasOf != s.Key || a.Claim.Queued {
+			return event.Claim{}, 0, fmt.Errorf("a stranger got verdict %d, %v", a.Verdict, a.Err)
+		}
+	}
+	return answers[1].Claim, answers[1].Verdict, answers[1].Err
+}
+
+func (g inGroups) Confirm(ctx context.Context, done []event.Delivery) ([]bool, error) {
+	var all []event.Delivery
+	for _, d := range done {
+		s := stranger()
+		all = append(all, event.Delivery{Key: s.Key, Token: s.Token, Place: s.Place, Keep: keep, Alias: s.Alias}, d)
+	}
+	oks, err := g.Redis.Confirm(ctx, all)
+	var answers []bool
+	for i, ok := range oks {
+		if i%2 == 1 {
+			answers = append(answers, ok)
+		} else if !ok {
+			return nil, fmt.Errorf("stranger %d was not confirmed", i)
+		}
+	}
+	return answers, err
+}
+
+// TestLargeGroup has more claims than one run takes, of several terms and replicas.
+func TestLargeGroup(t *testing.T) {
+	for _, scheme := range []string{"redis://", "redis+cluster://"} {
+		t.Run(scheme, func(t *testing.T) {
+			clock := newClock()
+			r := openRedis(t, scheme+startMiniredis(t, clock).Addr(), "awareid")
+			all := make([]event.Claim, 200)
+			for i := range all {
+				all[i] = stranger()
+				all[i].Replica, all[i].FromOffset = fmt.Sprint("gateway-", i/80), int64(i)
+				if i%3 == 0 {
+					all[i].Alias, all[i].Queue = "", ""
+				}
+			}
+			all[150].Key = all[3].Key // by the same token
+			all[160].Key, all[160].Token = all[5].Key, "other"
+			all[160].Alias = all[5].Alias
+			_, err := r.Enqueue(t.Context(), []event.Ticket{{Queue: all[70].Queue, ID: "1", At: clock.now().Add(-time.Microsecond)}}, keep)
+			require.NoError(t, err)
+
+			answers, err := r.ClaimTogether(t.Context(), all, terms)
+			require.NoError(t, err)
+			for i, a := range answers {
+				require.NoError(t, a.Err)
+				want, verdict := all[i], event.Granted
+				want.State, want.LeaseUntil, want.Memory = event.Claimed, a.Claim.LeaseUntil, a.Claim.Memory
+				want.Queue, want.Queued = "", i == 70
+				if want.Alias != "" {
+					want.AliasOf = want.Key
+				}
+				switch i {
+				case 150:
+					want.Replica, want.FromOffset = all[3].Replica, all[3].FromOffset
+				case 160:
+					verdict = event.Busy
+					want.Token, want.Replica, want.FromOffset = all[5].Token, all[5].Replica, all[5].FromOffset
+				}
+				require.Equal(t, verdict, a.Verdict, i)
+				require.Equal(t, want, a.Claim, i)
+				require.Equal(t, clock.now().Add(lease).UnixMilli(), a.Claim.LeaseUntil.UnixMilli())
+			}
+		})
+	}
+}
+
+// TestTermsInAGroup has each claim keep its own.
+func TestTermsInAGroup(t *testing.T) {
+	clock := newClock()
+	r := openRedis(t, "redis://"+startMiniredis(t, clock).Addr(), "awareid")
+	long := terms
+	long.Lease = 2 * lease
+	answers, err := r.ClaimUnder(t.Context(), []event.Claim{stranger(), stranger(), stranger()}, []event.Terms{terms, long, terms})
+	require.NoError(t, err)
+	for i, want := range []int64{1, 2, 1} {
+		require.Equal(t, clock.now().Add(lease).UnixMilli()+(want-1)*lease.Milliseconds(), answers[i].Claim.LeaseUntil.UnixMilli())
+	}
+}
+
+// TestBadKeysInAGroup has keys that are none of ours among others.
+func TestBadKeysInAGroup(t *testing.T) {
+	for _, scheme := range []string{"redis://", "redis+cluster://"} {
+		t.Run(scheme, func(t *testing.T) {
+			m := startMiniredis(t, newClock())
+			r := openRedis(t, scheme+m.Addr(), "awareid")
+			all := make([]event.Claim, 100)
+			for i := range all {
+				all[i] = stranger()
+			}
+			require.NoError(t, m.Set("awareid:claim:"+all[10].Key, "something else"))
+			_, err := m.Push("awareid:alias:"+all[20].Alias, "something else")
+			require.NoError(t, err)
+
+			for range 2 {
+				answers, err := r.ClaimTogether(t.Context(), all, terms)
+				require.NoError(t, err)
+				for i, a := range answers {
+					if i == 10 || i == 20 {
+						require.ErrorContains(t, a.Err, "WRONGTYPE", i)
+						continue
+					}
+					require.NoError(t, a.Err)
+					require.Equal(t, event.Granted, a.Verdict, i)
+					require.Equal(t, all[i].Key, a.Claim.AliasOf)
+				}
+			}
+		})
+	}
+}
