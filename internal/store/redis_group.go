@@ -135,11 +135,12 @@ func (r *Redis) claimRun(calls []claimCall, asked []question) run {
 		count[q.kind]++
 	}
 	all := &calls[asked[0].of]
+	terms := withSlack(all.terms)
 	to := run{
 		keys: make([]string, 0, len(asked)),
 		args: make([]any, 0, 6+4*count[aClaim]+count[anAlias]),
 	}
-	to.args = append(to.args, all.terms.Lease.Milliseconds(), all.terms.TakeoverWait.Milliseconds(), all.terms.Keep.Milliseconds(),
+	to.args = append(to.args, terms.Lease.Milliseconds(), terms.TakeoverWait.Milliseconds(), terms.Keep.Milliseconds(),
 		all.claim.Replica, count[aClaim], count[anAlias])
 	for _, q := range asked {
 		c := &calls[q.of].claim

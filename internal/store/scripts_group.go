@@ -38,8 +38,7 @@ local function extend(key, old)
 end
 
 local function claim(key, token, topic, partition, from)
-  local r = redis.call('HMGET', key, 't', 's', 'u', 'v')
-  local owner, state, old, inherited = r[1], r[2], r[3], r[4]
+  local state = redis.call('HGET', key, 's')
   if not state then
     redis.call('HSET', key, 't', token, 's', 'claimed', 'r', replica,
       'o', topic, 'p', partition, 'f', from, 'u', untilMs)
@@ -47,6 +46,8 @@ local function claim(key, token, topic, partition, from)
     return 1
   end
 
+  local r = redis.call('HMGET', key, 't', 'u', 'v')
+  local owner, old, inherited = r[1], r[2], r[3]
   local verdict
   if state == 'done' then
     verdict = 'delivered'

@@ -74,6 +74,16 @@ var (
 // none, and a record that is kept for no time at all protects nothing.
 const tick = time.Millisecond
 
+// slack is how much longer than asked for a claim and its alias are remembered: a
+// confirmation that comes sooner than this finds them kept for long enough, and a
+// server that has no time to set has less to do.
+const slack = 500 * time.Millisecond
+
+func withSlack(terms event.Terms) event.Terms {
+	terms.Keep += slack
+	return terms
+}
+
 func checkClaim(c event.Claim, terms event.Terms) error {
 	if c.Key == "" || c.Token == "" || terms.Lease < tick || terms.TakeoverWait < 0 || terms.Keep < tick || !aliasFits(c.Alias, c.Key) {
 		return ErrInvalid
