@@ -85,8 +85,11 @@ func granted(call *claimCall, now any) claimAnswer {
 	if !ok {
 		return claimAnswer{err: errNotARecord}
 	}
-	rec := claimed(call.claim, call.terms, time.UnixMilli(at))
-	return claimAnswer{claim: rec.event(call.claim.Key), verdict: event.Granted}
+	c := call.claim
+	return claimAnswer{verdict: event.Granted, claim: event.Claim{
+		Key: c.Key, Token: c.Token, State: event.Claimed, Replica: c.Replica,
+		Place: c.Place, FromOffset: c.FromOffset, LeaseUntil: time.UnixMilli(at).Add(call.terms.Lease.Truncate(tick)),
+	}}
 }
 
 // readAlias reads what claimsScript answers to an alias.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"awareid-gateway/internal/event"
 )
@@ -39,7 +40,7 @@ func (r *Redis) Confirm(ctx context.Context, done []event.Delivery) ([]bool, err
 }
 
 // confirmRuns returns the runs of confirmsScript, and how many claims each is of.
-func (r *Redis) confirmRuns(done []event.Delivery) (runs []run, claims []int) {
+func (r *Redis) confirmRuns(done []event.Delivery) (runs []*run, claims []int) {
 	add := func(claimed, aliased []event.Delivery) {
 		runs, claims = append(runs, r.confirmRun(claimed, aliased)), append(claims, len(claimed))
 	}
@@ -60,21 +61,35 @@ func (r *Redis) confirmRuns(done []event.Delivery) (runs []run, claims []int) {
 	return runs, claims
 }
 
-func (r *Redis) confirmRun(claimed, aliased []event.Delivery) run {
+func (r *Redis) confirmRun(claimed, aliased []event.Delivery) *run {
 	n := len(claimed) + len(aliased)
-	to := run{keys: make([]string, 0, n), args: make([]any, 0, 1+6*n)}
+	to := newRun(n, 1+6*n)
 	to.args = append(to.args, len(claimed))
+	var kept keeping
 	for i := range claimed {
 		d := &claimed[i]
-		to.keys = append(to.keys, r.prefix+d.Key)
-		to.args = append(to.args, &d.Token, &d.Topic, &d.Partition, &d.Offset, d.Keep.Milliseconds(), d.Read)
+		to.keys = append(to.keys, to.join(r.prefix, d.Key))
+		to.args = append(to.args, &d.Token, &d.Topic, &d.Partition, &d.Offset, kept.of(d.Keep), d.Read)
 	}
 	for i := range aliased {
 		d := &aliased[i]
 		if d.Alias != "" {
-			to.keys = append(to.keys, r.aliases+d.Alias)
-			to.args = append(to.args, ownerOf(d.Key, d.Fetched), d.Keep.Milliseconds())
+			to.keys = append(to.keys, to.join(r.aliases, d.Alias))
+			to.args = append(to.args, to.join(ownerOf(d.Key, d.Fetched)), kept.of(d.Keep))
 		}
 	}
 	return to
+}
+
+// keeping makes one argument of a time for all who have the same.
+type keeping struct {
+	time time.Duration
+	arg  any
+}
+
+func (k *keeping) of(d time.Duration) any {
+	if k.arg == nil || d != k.time {
+		k.time, k.arg = d, d.Milliseconds()
+	}
+	return k.arg
 }

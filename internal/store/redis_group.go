@@ -121,38 +121,35 @@ func sameRun(a, b *claimCall) bool {
 }
 
 // claimRuns returns the runs of claimsScript that ask questions.
-func (r *Redis) claimRuns(calls []claimCall, asked [][]question) []run {
-	runs := make([]run, len(asked))
+func (r *Redis) claimRuns(calls []claimCall, asked [][]question) []*run {
+	runs := make([]*run, len(asked))
 	for i, questions := range asked {
 		runs[i] = r.claimRun(calls, questions)
 	}
 	return runs
 }
 
-func (r *Redis) claimRun(calls []claimCall, asked []question) run {
+func (r *Redis) claimRun(calls []claimCall, asked []question) *run {
 	var count [3]int
 	for _, q := range asked {
 		count[q.kind]++
 	}
 	all := &calls[asked[0].of]
 	terms := withSlack(all.terms)
-	to := run{
-		keys: make([]string, 0, len(asked)),
-		args: make([]any, 0, 6+4*count[aClaim]+count[anAlias]),
-	}
+	to := newRun(len(asked), 6+4*count[aClaim]+count[anAlias])
 	to.args = append(to.args, terms.Lease.Milliseconds(), terms.TakeoverWait.Milliseconds(), terms.Keep.Milliseconds(),
 		all.claim.Replica, count[aClaim], count[anAlias])
 	for _, q := range asked {
 		c := &calls[q.of].claim
 		switch q.kind { // pointers, because a value is copied to the heap
 		case aClaim:
-			to.keys = append(to.keys, r.prefix+c.Key)
+			to.keys = append(to.keys, to.join(r.prefix, c.Key))
 			to.args = append(to.args, &c.Token, &c.Topic, &c.Partition, &c.FromOffset)
 		case anAlias:
-			to.keys = append(to.keys, r.aliases+c.Alias)
-			to.args = append(to.args, ownerOf(c.Key, c.Fetched))
+			to.keys = append(to.keys, to.join(r.aliases, c.Alias))
+			to.args = append(to.args, to.join(ownerOf(c.Key, c.Fetched)))
 		case aQueue:
-			to.keys = append(to.keys, r.queues+c.Queue)
+			to.keys = append(to.keys, to.join(r.queues, c.Queue))
 		}
 	}
 	return to

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"strings"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -10,21 +11,37 @@ import (
 type run struct {
 	keys []string
 	args []any
+	text strings.Builder // that keys and arguments are parts of
+}
+
+// newRun has room for so many keys and other arguments, and for their text.
+func newRun(keys, args int) *run {
+	r := &run{keys: make([]string, 0, keys), args: make([]any, 0, args)}
+	r.text.Grow(keys * 128)
+	return r
+}
+
+// join makes one text of two. All of a run are in one piece of memory.
+func (r *run) join(a, b string) string {
+	at := r.text.Len()
+	r.text.WriteString(a)
+	r.text.WriteString(b)
+	return r.text.String()[at:]
 }
 
 // ask runs a script that answers yes or no.
 func (r *Redis) ask(ctx context.Context, script *redis.Script, key string, args ...any) (bool, error) {
-	return r.runAll(ctx, script, []run{{[]string{key}, args}})[0].Bool()
+	return r.runAll(ctx, script, []*run{{keys: []string{key}, args: args}})[0].Bool()
 }
 
 // runAll runs a script as often as there are runs, in one round trip: in two where
 // a server does not know the script yet, as after its restart. The answer of each
 // run, or its error, is at the same index. What behind adds comes after the runs of
 // each round trip.
-func (r *Redis) runAll(ctx context.Context, script *redis.Script, runs []run, behind ...func(redis.Pipeliner)) []*redis.Cmd {
+func (r *Redis) runAll(ctx context.Context, script *redis.Script, runs []*run, behind ...func(redis.Pipeliner)) []*redis.Cmd {
 	cmds := r.pipeline(ctx, script, evalSha, runs, behind)
 
-	var again []run
+	var again []*run
 	var at []int
 	for i, cmd := range cmds {
 		if redis.HasErrorPrefix(cmd.Err(), "NOSCRIPT") {
@@ -54,7 +71,7 @@ func evalSha(script *redis.Script, ctx context.Context, s redis.Scripter, keys [
 	return cmd
 }
 
-func (r *Redis) pipeline(ctx context.Context, script *redis.Script, eval eval, runs []run, behind []func(redis.Pipeliner)) []*redis.Cmd {
+func (r *Redis) pipeline(ctx context.Context, script *redis.Script, eval eval, runs []*run, behind []func(redis.Pipeliner)) []*redis.Cmd {
 	pipe := r.client.Pipeline()
 	cmds := make([]*redis.Cmd, len(runs))
 	for i, run := range runs {

@@ -111,15 +111,15 @@ func aliasFits(alias, key string) bool {
 func webhookOf(key string) string { return key[:strings.IndexByte(key, '/')+1] }
 
 // idOf is the rest of a key.
-func idOf(key string) string { return strings.TrimPrefix(key, webhookOf(key)) }
+func idOf(key string) string { return key[strings.IndexByte(key, '/')+1:] }
 
-// ownerOf is an alias' owner as it is kept: the rest of its key, behind a letter
-// that says where the event came from.
-func ownerOf(key string, fetched bool) string {
+// ownerOf is an alias' owner as it is kept: a letter that says where the event came
+// from, and the rest of its key.
+func ownerOf(key string, fetched bool) (from, id string) {
 	if fetched {
-		return "f" + idOf(key)
+		return "f", idOf(key)
 	}
-	return "c" + idOf(key)
+	return "c", idOf(key)
 }
 
 // ownedBy takes it apart again.
