@@ -106,13 +106,18 @@ func apart(all []question) [][]question {
 // changes nothing.
 func refused(asked [][]question, cmds []*redis.Cmd) (again [][]question) {
 	for i, cmd := range cmds {
-		var refusal redis.Error
-		if len(asked[i]) > 1 && errors.As(cmd.Err(), &refusal) {
+		if len(asked[i]) > 1 && refusal(cmd.Err()) {
 			again = append(again, apart(asked[i])...)
 			asked[i] = nil
 		}
 	}
 	return again
+}
+
+// refusal tells a server's answer from one that did not come.
+func refusal(err error) bool {
+	var answer redis.Error
+	return err != nil && errors.As(err, &answer)
 }
 
 // sameRun tells whether two claims have in common what a run is told once.

@@ -44,7 +44,7 @@ func (r *Redis) runAll(ctx context.Context, script *redis.Script, runs []*run, b
 	var again []*run
 	var at []int
 	for i, cmd := range cmds {
-		if redis.HasErrorPrefix(cmd.Err(), "NOSCRIPT") {
+		if err := cmd.Err(); err != nil && redis.HasErrorPrefix(err, "NOSCRIPT") {
 			again, at = append(again, runs[i]), append(at, i) // #nosec G602 -- a command for each run
 		}
 	}
