@@ -87,9 +87,7 @@ func BenchmarkRedisCPU(b *testing.B) {
 	confirm := func(int) {
 		done := make([]event.Delivery, group)
 		for i, c := range all {
-			done[i] = event.Delivery{
-				Key: c.Key, Token: c.Token, Offset: c.FromOffset, Place: c.Place, Keep: terms.Keep, Alias: c.Alias,
-			}
+			done[i] = event.Delivery{Key: c.Key, Token: c.Token, Offset: c.FromOffset, Place: c.Place, Keep: terms.Keep}
 		}
 		_, err := r.Confirm(b.Context(), done)
 		require.NoError(b, err)
