@@ -3,10 +3,14 @@ package store_test
 import (
 	"context"
 	"fmt"
+	"strconv"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/alicebob/miniredis/v2"
+	"github.com/alicebob/miniredis/v2/server"
 	"github.com/stretchr/testify/require"
 
 	"awareid-gateway/internal/event"
@@ -90,14 +94,16 @@ func (g inGroups) Confirm(ctx context.Context, done []event.Delivery) ([]bool, e
 
 // TestLargeGroup has more claims than one run takes, of several terms and replicas.
 func TestLargeGroup(t *testing.T) {
-	for _, scheme := range []string{"redis://", "redis+cluster://"} {
+	for scheme, most := range map[string]int64{"redis://": 3 * 64, "redis+cluster://": 1} {
 		t.Run(scheme, func(t *testing.T) {
 			clock := newClock()
-			r := openRedis(t, scheme+startMiniredis(t, clock).Addr(), "awareid")
+			m := startMiniredis(t, clock)
+			largest := countKeys(m)
+			r := openRedis(t, scheme+m.Addr(), "awareid")
 			all := make([]event.Claim, 200)
 			for i := range all {
 				all[i] = stranger()
-				all[i].Replica, all[i].FromOffset = fmt.Sprint("gateway-", i/80), int64(i)
+				all[i].Replica, all[i].FromOffset = fmt.Sprint("gateway-", i/140), int64(i)
 				if i%3 == 0 {
 					all[i].Alias, all[i].Queue = "", ""
 				}
@@ -129,8 +135,36 @@ func TestLargeGroup(t *testing.T) {
 				require.Equal(t, want, a.Claim, i)
 				require.Equal(t, clock.now().Add(lease).UnixMilli(), a.Claim.LeaseUntil.UnixMilli())
 			}
+			again, err := r.ClaimTogether(t.Context(), all, terms)
+			require.NoError(t, err)
+			require.Equal(t, answers, again, "what was answered is what is stored")
+
+			done := make([]event.Delivery, len(all))
+			for i, c := range all {
+				done[i] = event.Delivery{Key: c.Key, Token: c.Token, Place: c.Place, Keep: keep, Alias: c.Alias}
+			}
+			oks, err := r.Confirm(t.Context(), done)
+			require.NoError(t, err)
+			for i, ok := range oks {
+				require.Equal(t, i != 160, ok, i)
+			}
+			require.LessOrEqual(t, largest.Load(), most, "nobody is kept from Redis for long")
+			require.Greater(t, largest.Load(), most/2)
 		})
 	}
+}
+
+// countKeys tells how many keys a script has been run on at most.
+func countKeys(m *miniredis.Miniredis) *atomic.Int64 {
+	var largest atomic.Int64
+	m.Server().SetPreHook(func(_ *server.Peer, cmd string, args ...string) bool {
+		if strings.HasPrefix(cmd, "EVAL") {
+			n, _ := strconv.ParseInt(args[1], 10, 64)
+			largest.Store(max(largest.Load(), n))
+		}
+		return false
+	})
+	return &largest
 }
 
 // TestTermsInAGroup has each claim keep its own.
@@ -139,10 +173,13 @@ func TestTermsInAGroup(t *testing.T) {
 	r := openRedis(t, "redis://"+startMiniredis(t, clock).Addr(), "awareid")
 	long := terms
 	long.Lease = 2 * lease
-	answers, err := r.ClaimUnder(t.Context(), []event.Claim{stranger(), stranger(), stranger()}, []event.Terms{terms, long, terms})
-	require.NoError(t, err)
-	for i, want := range []int64{1, 2, 1} {
-		require.Equal(t, clock.now().Add(lease).UnixMilli()+(want-1)*lease.Milliseconds(), answers[i].Claim.LeaseUntil.UnixMilli())
+	all, under := []event.Claim{stranger(), stranger(), stranger()}, []event.Terms{terms, long, terms}
+	for range 2 { // what is answered, and what is stored
+		answers, err := r.ClaimUnder(t.Context(), all, under)
+		require.NoError(t, err)
+		for i := range all {
+			require.Equal(t, clock.now().Add(under[i].Lease).UnixMilli(), answers[i].Claim.LeaseUntil.UnixMilli())
+		}
 	}
 }
 
