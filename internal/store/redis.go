@@ -14,8 +14,8 @@ import (
 )
 
 const (
-	// maxClaims bounds one round trip of claims, and with it how long Redis is
-	// kept from everybody else.
+	// maxClaims bounds one round trip of claims, and with it how long those who come
+	// meanwhile wait for it.
 	maxClaims = 256
 	// claimTimeout bounds one round trip of claims with its retries: those who
 	// ask meanwhile wait for it.
@@ -27,7 +27,7 @@ const (
 // server share the next round trip. It is safe for concurrent use.
 type Redis struct {
 	client  redis.UniversalClient
-	cluster bool
+	cluster bool // its keys are on several nodes
 	login   login
 	place   place
 	prefix  string // of claims

@@ -22,7 +22,19 @@ func (r *Redis) Confirm(ctx context.Context, done []event.Delivery) ([]bool, err
 	if err := checkDeliveries(done); err != nil {
 		return nil, err
 	}
-	runs, claims := r.confirmRuns(done)
+	oks, err := r.confirm(ctx, done, r.cluster)
+	if refusal(err) && !r.cluster {
+		oks, err = r.confirm(ctx, done, true)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("confirm claims in Redis: %w", err)
+	}
+	return oks, nil
+}
+
+// confirm has each key confirmed by itself, or all together.
+func (r *Redis) confirm(ctx context.Context, done []event.Delivery, apart bool) ([]bool, error) {
+	runs, claims := r.confirmRuns(done, apart)
 	oks := make([]bool, 0, len(done))
 	for i, cmd := range r.runAll(ctx, confirmsScript, runs) {
 		replies, err := cmd.Slice()
@@ -30,7 +42,7 @@ func (r *Redis) Confirm(ctx context.Context, done []event.Delivery) ([]bool, err
 			err = fmt.Errorf("%d answers to %d keys", len(replies), len(runs[i].keys))
 		}
 		if err != nil {
-			return nil, fmt.Errorf("confirm claims in Redis: %w", err)
+			return nil, err
 		}
 		for _, reply := range replies[:claims[i]] {
 			oks = append(oks, reply == int64(1))
@@ -40,11 +52,11 @@ func (r *Redis) Confirm(ctx context.Context, done []event.Delivery) ([]bool, err
 }
 
 // confirmRuns returns the runs of confirmsScript, and how many claims each is of.
-func (r *Redis) confirmRuns(done []event.Delivery) (runs []*run, claims []int) {
+func (r *Redis) confirmRuns(done []event.Delivery, apart bool) (runs []*run, claims []int) {
 	add := func(claimed, aliased []event.Delivery) {
 		runs, claims = append(runs, r.confirmRun(claimed, aliased)), append(claims, len(claimed))
 	}
-	if !r.cluster {
+	if !apart {
 		for some := range slices.Chunk(done, maxAtOnce) {
 			add(some, some)
 		}

@@ -210,6 +210,38 @@ func TestBadKeysInAGroup(t *testing.T) {
 					require.Equal(t, all[i].Key, a.Claim.AliasOf)
 				}
 			}
+
+			done := make([]event.Delivery, len(all))
+			for i, c := range all {
+				done[i] = event.Delivery{Key: c.Key, Token: c.Token, Place: c.Place, Keep: keep}
+			}
+			_, err = r.Confirm(t.Context(), done)
+			require.ErrorContains(t, err, "WRONGTYPE")
+			answers, err := r.ClaimTogether(t.Context(), all[11:20], terms)
+			require.NoError(t, err)
+			for _, a := range answers {
+				require.Equal(t, event.Delivered, a.Verdict, "the others are noted all the same")
+			}
 		})
 	}
+}
+
+// TestServerWithSlots has a server that takes one key at a time, and a URL that does
+// not say so.
+func TestServerWithSlots(t *testing.T) {
+	m := startMiniredis(t, newClock())
+	m.Server().SetPreHook(func(c *server.Peer, cmd string, args ...string) bool {
+		several := strings.HasPrefix(cmd, "EVAL") && args[1] != "1"
+		if several {
+			c.WriteError("CROSSSLOT Keys in request don't hash to the same slot")
+		}
+		return several
+	})
+	f := fixture{claims: openRedis(t, "redis://"+m.Addr(), "awareid")}
+	require.Equal(t, key, f.aliasOf(t, "evt-1"))
+	other := stranger()
+	require.Equal(t, []bool{true, true}, f.confirm(t,
+		event.Delivery{Key: key, Token: "token of evt-1", Keep: keep, Alias: aliasOfEvt1},
+		event.Delivery{Key: other.Key, Token: other.Token, Keep: keep}))
+	f.want(t, event.Delivered, "b")
 }
