@@ -38,7 +38,7 @@ func manyAtOnce(t *testing.T, f fixture) {
 
 	var done []event.Delivery
 	var want []bool
-	for i := range 50 {
+	for i := range 150 {
 		c := attempt("a")
 		c.Key = fmt.Sprintf("webhook/%d", i)
 		_, verdict := f.mustClaim(t, c)

@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"maps"
 	"testing"
 	"time"
 
@@ -122,7 +123,9 @@ func TestConformance(t *testing.T) {
 		"aliases do not meet, with each other or claims": aliasesDoNotMeet,
 		"of 64 with one alias one has it":                oneAliasOfMany,
 	}
-	for backend, open := range backends() {
+	all := backends()
+	maps.Copy(all, shapes())
+	for backend, open := range all {
 		t.Run(backend, func(t *testing.T) {
 			for name, run := range cases {
 				t.Run(name, func(t *testing.T) { run(t, open(t)) })

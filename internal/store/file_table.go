@@ -57,7 +57,7 @@ func (t *table) claim(c event.Claim, terms event.Terms) (claimAnswer, error) {
 	if err == nil && c.Alias != "" {
 		answer.claim.Alias = c.Alias
 		var owner string
-		owner, err = t.alias(c.Alias, ownerOf(c.Key, c.Fetched), terms.Keep, false)
+		owner, err = t.alias(c.Alias, c.Key, c.Fetched, terms.Keep, false)
 		answer.claim.AliasOf, answer.claim.AliasFetched = ownedBy(c.Alias, owner)
 	}
 	return answer, err
@@ -112,7 +112,7 @@ func (t *table) confirm(done []event.Delivery) ([]bool, error) {
 	for i, d := range done {
 		r, err := t.load(d.Key)
 		if err == nil && d.Alias != "" {
-			_, err = t.alias(d.Alias, ownerOf(d.Key, d.Fetched), d.Keep, true)
+			_, err = t.alias(d.Alias, d.Key, d.Fetched, d.Keep, true)
 		}
 		if err != nil {
 			return nil, err
@@ -134,9 +134,9 @@ func (t *table) confirm(done []event.Delivery) ([]bool, error) {
 // aliasKey cannot be a claim's key: no webhook's id begins so.
 func aliasKey(alias string) string { return "alias " + alias }
 
-// alias returns the owner of an alias: the asker where nobody has it yet, or where
-// the asker takes it.
-func (t *table) alias(alias, asker string, keep time.Duration, take bool) (owner string, err error) {
+// alias returns the owner of an alias: the asker, an event by its key, where nobody
+// has it yet, or where the asker takes it.
+func (t *table) alias(alias, key string, fetched bool, keep time.Duration, take bool) (owner string, err error) {
 	r, err := t.load(aliasKey(alias))
 	if err != nil {
 		return "", err
@@ -146,7 +146,8 @@ func (t *table) alias(alias, asker string, keep time.Duration, take bool) (owner
 	}
 	was := r.Expires
 	if r.AliasOf == "" || take {
-		r.AliasOf = asker
+		from, id := ownerOf(key, fetched)
+		r.AliasOf = from + id
 	}
 	r.keep(keep, t.now)
 	return r.AliasOf, t.save(aliasKey(alias), r, was)

@@ -14,8 +14,8 @@ import (
 )
 
 const (
-	// maxClaims bounds one round trip of claims, and with it how long Redis is
-	// kept from everybody else.
+	// maxClaims bounds one round trip of claims, and with it how long those who come
+	// meanwhile wait for it.
 	maxClaims = 256
 	// claimTimeout bounds one round trip of claims with its retries: those who
 	// ask meanwhile wait for it.
@@ -27,6 +27,7 @@ const (
 // server share the next round trip. It is safe for concurrent use.
 type Redis struct {
 	client  redis.UniversalClient
+	cluster bool // its keys are on several nodes
 	login   login
 	place   place
 	prefix  string // of claims
@@ -84,6 +85,7 @@ func OpenRedis(url, namespace string) (*Redis, error) {
 	if r.client, err = newClient(url, &r.login, r.processes.meet); err != nil {
 		return nil, err
 	}
+	_, r.cluster = r.client.(*redis.ClusterClient)
 	// It writes every failed dial to standard error, past our logger and in floods,
 	// and returns the same errors to us. It has no other switch than this global.
 	logging.Disable()
@@ -184,39 +186,6 @@ func (r *Redis) Release(ctx context.Context, key, token string) error {
 	return nil
 }
 
-// Confirm notes that events are in Kafka, all in one round trip. It answers for
-// each, at the same index, true, or false if somebody else holds the claim by
-// now. A claim that Redis has lost is written anew. One that was Read ends
-// somebody else's claim: that attempt may know of no record, and its successor
-// would look for one in too short a part of the partition. An alias belongs to
-// the delivered event from then on, whatever the answer.
-//
-// On an error nothing is answered for any of them. What was noted stays noted,
-// and the same call may be made again. It returns ErrInvalid before it notes any.
-func (r *Redis) Confirm(ctx context.Context, done []event.Delivery) ([]bool, error) {
-	if err := checkDeliveries(done); err != nil {
-		return nil, err
-	}
-	runs := make([]run, len(done), 2*len(done))
-	for i, d := range done {
-		runs[i] = run{key: r.prefix + d.Key, args: []any{d.Token, d.Keep.Milliseconds(), d.Topic, d.Partition, d.Offset, d.Read}}
-		if d.Alias != "" {
-			runs = append(runs, r.aliasRun(d.Alias, d.Key, d.Fetched, d.Keep, true))
-		}
-	}
-	oks := make([]bool, len(done))
-	for i, cmd := range r.runAll(ctx, confirmScript, runs) {
-		err := cmd.Err()
-		if i < len(done) {
-			oks[i], err = cmd.Bool()
-		}
-		if err != nil {
-			return nil, fmt.Errorf("confirm claims in Redis: %w", err)
-		}
-	}
-	return oks, nil
-}
-
 // giveBack releases a claim whose caller has gone. Its release could not be
 // left to the caller: it might overtake the claim, which would then stay.
 func (r *Redis) giveBack(call claimCall, answer claimAnswer) {
@@ -230,41 +199,6 @@ func (r *Redis) giveBack(call claimCall, answer claimAnswer) {
 	}()
 }
 
-// claimAll makes the claims of one group in one round trip.
-func (r *Redis) claimAll(ctx context.Context, calls []claimCall) ([]claimAnswer, error) {
-	ctx, cancel := context.WithTimeout(ctx, claimTimeout)
-	defer cancel()
-
-	runs := make([]run, len(calls), 2*len(calls))
-	var aliased []int // whose alias each further run asks for
-	for i, call := range calls {
-		runs[i] = run{key: r.prefix + call.claim.Key, args: claimArgs(call.claim, call.terms)}
-		if call.claim.Queue != "" {
-			runs[i].beside = r.queues + call.claim.Queue
-		}
-		if c := call.claim; c.Alias != "" {
-			runs, aliased = append(runs, r.aliasRun(c.Alias, c.Key, c.Fetched, call.terms.Keep, false)), append(aliased, i)
-		}
-	}
-	// The mark is read behind the claims: what was lost before them shows.
-	var mark *redis.StringCmd
-	cmds := r.runAll(ctx, claimScript, runs, func(p redis.Pipeliner) { mark = p.HGet(ctx, r.mark, "id") })
-	memory, err := r.memoryOf(ctx, mark)
-	if err != nil {
-		return nil, err
-	}
-	answers := make([]claimAnswer, len(calls))
-	for i := range calls {
-		answers[i] = readClaim(calls[i].claim.Key, cmds[i])
-		answers[i].look(runs[i])
-		answers[i].claim.Memory = memory
-	}
-	for j, i := range aliased {
-		answers[i].readAlias(calls[i].claim.Alias, cmds[len(calls)+j])
-	}
-	return answers, nil
-}
-
 // memoryOf returns the id of the memory that claims were just made in.
 func (r *Redis) memoryOf(ctx context.Context, mark *redis.StringCmd) (string, error) {
 	id, err := mark.Result()
@@ -276,20 +210,4 @@ func (r *Redis) memoryOf(ctx context.Context, mark *redis.StringCmd) (string, er
 	}
 	m, err := r.Memory(ctx)
 	return m.ID, err
-}
-
-// look notes whether somebody stands in the queue of the claim.
-func (a *claimAnswer) look(r run) {
-	if r.found == nil || a.err != nil {
-		return
-	}
-	there, err := r.found.Result()
-	a.claim.Queued, a.err = there > 0, err
-}
-
-func claimArgs(c event.Claim, terms event.Terms) []any {
-	return []any{
-		c.Token, terms.Lease.Milliseconds(), terms.TakeoverWait.Milliseconds(), terms.Keep.Milliseconds(),
-		c.Replica, c.Topic, c.Partition, c.FromOffset,
-	}
 }

@@ -51,7 +51,7 @@ func (r *Redis) Memory(ctx context.Context) (event.Memory, error) {
 	for _, id := range met {
 		args = append(args, id)
 	}
-	mark, err := r.runAll(ctx, markScript, []run{{key: r.mark, args: args}})[0].StringSlice()
+	mark, err := r.runAll(ctx, markScript, []*run{{keys: []string{r.mark}, args: args}})[0].StringSlice()
 	if err != nil {
 		return event.Memory{}, fmt.Errorf("read the mark in Redis: %w", err)
 	}

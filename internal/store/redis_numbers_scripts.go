@@ -23,7 +23,15 @@ end
 
 local function int(n) return string.format('%d', n) end
 
-local function count(sum, n) redis.call('HINCRBY', sums, sum, int(n)) end
+-- Sums are added up, and written by the script's last line.
+local counts = {}
+local function count(sum, n) counts[sum] = (counts[sum] or 0) + n end
+local function tell()
+  for sum, n in pairs(counts) do
+    if n ~= 0 then redis.call('HINCRBY', sums, sum, int(n)) end
+  end
+  return 1
+end
 
 -- The gap of a set with the highest first number that is no higher than n. Its
 -- last number is nil where there is none.
@@ -60,6 +68,7 @@ local function cut(set, a, b, most)
     if last > b then put(set, b + 1, last, tail) end
     if first < a then put(set, first, a - 1, tail) end
     table.insert(pieces, {math.max(first, a), math.min(last, b), tail})
+    if first <= a then break end
   end
   return pieces
 end
@@ -69,12 +78,12 @@ end
 // many gaps there may be, and how far below the first number a later one may
 // begin what is known anew.
 var seeScript = redis.NewScript(numbersPrelude + `
-local most, reach = tonumber(ARGV[1]), tonumber(ARGV[2])
+local most, reach, t = tonumber(ARGV[1]), tonumber(ARGV[2]), now()
 
 -- Notes a gap above all others. Where there is no room, the one below it grows
 -- over the numbers between the two, which are then fetched once more.
 local function open(first, last)
-  local tail = ':' .. int(now())
+  local tail = ':' .. int(t)
   if redis.call('ZCARD', missing) >= most then
     local member, f, l, t = below(missing, first)
     if l then
@@ -86,29 +95,49 @@ local function open(first, last)
   put(missing, first, last, tail)
 end
 
+-- The ends of what is known. The upper one is written once, for all that come.
+local bottom, top = redis.call('ZSCORE', missing, '-'), redis.call('ZSCORE', missing, '+')
+local highest = 0
+for i = 4, #ARGV, 2 do highest = math.max(highest, tonumber(ARGV[i]) + 1) end
+if not top then
+  bottom, top = tonumber(ARGV[3]), tonumber(ARGV[4]) + 1
+  redis.call('ZADD', missing, int(bottom), '-', int(highest), '+')
+else
+  bottom, top = tonumber(bottom), tonumber(top)
+  if highest > top then redis.call('ZADD', missing, int(highest), '+') end
+end
+
+-- Sets that a late number may be in. Of those that have none, none gets one here.
+local others
+local function sets()
+  if not others then
+    others = {missing}
+    for _, set in ipairs({retrying, unrecoverable}) do
+      if redis.call('EXISTS', set) == 1 then table.insert(others, set) end
+    end
+  end
+  return others
+end
+
 local function see(a, b)
-  local top = tonumber(redis.call('ZSCORE', missing, '+') or nil)
-  if not top then
-    redis.call('ZADD', missing, int(a), '-', int(b + 1), '+')
-    return
-  end
   if b >= top then
-    redis.call('ZADD', missing, int(b + 1), '+')
-    if a > top then open(top, a - 1) end
-    if a >= top then return end
-    b = top - 1
+    local old = top
+    top = b + 1
+    if a > old then open(old, a - 1) end
+    if a >= old then return end
+    b = old - 1
   end
-  local bottom = tonumber(redis.call('ZSCORE', missing, '-'))
   local room = b >= bottom - 1 or redis.call('ZCARD', missing) < most
   if a < bottom and bottom - b <= reach and room then
-    if b < bottom - 1 then put(missing, b + 1, bottom - 1, ':' .. int(now())) end
+    if b < bottom - 1 then put(missing, b + 1, bottom - 1, ':' .. int(t)) end
     redis.call('ZADD', missing, int(a), '-')
+    bottom = a
   end
-  for _, set in ipairs({missing, retrying, unrecoverable}) do cut(set, a, b, most) end
+  for _, set in ipairs(sets()) do cut(set, a, b, most) end
 end
 
 for i = 3, #ARGV, 2 do see(tonumber(ARGV[i]), tonumber(ARGV[i + 1])) end
-return 1
+return tell()
 `)
 
 // dueScript takes how old a gap must be in milliseconds, how many numbers are
@@ -179,5 +208,5 @@ for i = 2, #ARGV, 4 do
     end
   end
 end
-return 1
+return tell()
 `)

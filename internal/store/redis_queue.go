@@ -33,9 +33,9 @@ return {string.format('%d', redis.call('ZSCORE', key, id)), redis.call('ZRANGE',
 // at least keep from now, so whoever waits calls again before that: a replica
 // that is gone for good must not hold up the others for ever.
 func (r *Redis) Enqueue(ctx context.Context, tickets []event.Ticket, keep time.Duration) ([]event.Standing, error) {
-	runs := make([]run, len(tickets))
+	runs := make([]*run, len(tickets))
 	for i, t := range tickets {
-		runs[i] = run{key: r.queues + t.Queue, args: []any{t.ID, t.At.UnixMicro(), t.Within.Microseconds(), keep.Milliseconds()}}
+		runs[i] = &run{keys: []string{r.queues + t.Queue}, args: []any{t.ID, t.At.UnixMicro(), t.Within.Microseconds(), keep.Milliseconds()}}
 	}
 	standings := make([]event.Standing, len(tickets))
 	for i, cmd := range r.runAll(ctx, enqueueScript, runs) {

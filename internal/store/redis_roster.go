@@ -54,7 +54,7 @@ func (r *Redis) Attend(ctx context.Context, who string, until time.Time) (event.
 	if !until.IsZero() {
 		lease = until.UnixMilli()
 	}
-	answer, err := r.runAll(ctx, attendScript, []run{{key: r.roster, args: []any{who, lease}}})[0].StringSlice()
+	answer, err := r.runAll(ctx, attendScript, []*run{{keys: []string{r.roster}, args: []any{who, lease}}})[0].StringSlice()
 	if err != nil {
 		return event.Roster{}, fmt.Errorf("attend in Redis: %w", err)
 	}

@@ -1,43 +1,50 @@
 package store
 
 import (
-	"cmp"
 	"context"
-	"errors"
-	"fmt"
-	"strconv"
+	"strings"
 
 	"github.com/redis/go-redis/v9"
-
-	"awareid-gateway/internal/event"
 )
 
-// run is one run of a script on one key, and a look at whether another key is
-// there in the same round trip.
+// run is one run of a script.
 type run struct {
-	script *redis.Script // nil: that of the round trip
-	key    string
-	args   []any
-	beside string        // "": no look
-	found  *redis.IntCmd // 1 if it is there; nil without a look
+	keys []string
+	args []any
+	text strings.Builder // that keys and arguments are parts of
+}
+
+// newRun has room for so many keys and other arguments, and for their text.
+func newRun(keys, args int) *run {
+	r := &run{keys: make([]string, 0, keys), args: make([]any, 0, args)}
+	r.text.Grow(keys * 128)
+	return r
+}
+
+// join makes one text of two. All of a run are in one piece of memory.
+func (r *run) join(a, b string) string {
+	at := r.text.Len()
+	r.text.WriteString(a)
+	r.text.WriteString(b)
+	return r.text.String()[at:]
 }
 
 // ask runs a script that answers yes or no.
 func (r *Redis) ask(ctx context.Context, script *redis.Script, key string, args ...any) (bool, error) {
-	return r.runAll(ctx, script, []run{{key: key, args: args}})[0].Bool()
+	return r.runAll(ctx, script, []*run{{keys: []string{key}, args: args}})[0].Bool()
 }
 
-// runAll runs a script on each key, in one round trip: in two where a server does
-// not know the script yet, as after its restart. The answer of each run, or its
-// error, is at the same index. What behind adds comes after the runs of each
-// round trip.
-func (r *Redis) runAll(ctx context.Context, script *redis.Script, runs []run, behind ...func(redis.Pipeliner)) []*redis.Cmd {
-	cmds := r.pipeline(ctx, script, (*redis.Script).EvalSha, runs, behind)
+// runAll runs a script as often as there are runs, in one round trip: in two where
+// a server does not know the script yet, as after its restart. The answer of each
+// run, or its error, is at the same index. What behind adds comes after the runs of
+// each round trip.
+func (r *Redis) runAll(ctx context.Context, script *redis.Script, runs []*run, behind ...func(redis.Pipeliner)) []*redis.Cmd {
+	cmds := r.pipeline(ctx, script, evalSha, runs, behind)
 
-	var again []run
+	var again []*run
 	var at []int
 	for i, cmd := range cmds {
-		if redis.HasErrorPrefix(cmd.Err(), "NOSCRIPT") {
+		if err := cmd.Err(); err != nil && redis.HasErrorPrefix(err, "NOSCRIPT") {
 			again, at = append(again, runs[i]), append(at, i) // #nosec G602 -- a command for each run
 		}
 	}
@@ -52,14 +59,23 @@ func (r *Redis) runAll(ctx context.Context, script *redis.Script, runs []run, be
 
 type eval func(script *redis.Script, ctx context.Context, s redis.Scripter, keys []string, args ...any) *redis.Cmd
 
-func (r *Redis) pipeline(ctx context.Context, script *redis.Script, eval eval, runs []run, behind []func(redis.Pipeliner)) []*redis.Cmd {
+// evalSha is that of the library without the allocation that it makes for each key.
+func evalSha(script *redis.Script, ctx context.Context, s redis.Scripter, keys []string, args ...any) *redis.Cmd {
+	all := append(make([]any, 0, 3+len(keys)+len(args)), "evalsha", script.Hash(), len(keys))
+	for i := range keys {
+		all = append(all, &keys[i])
+	}
+	cmd := redis.NewCmd(ctx, append(all, args...)...)
+	cmd.SetFirstKeyPos(3)
+	_ = s.(redis.Pipeliner).Process(ctx, cmd) // it only waits in line
+	return cmd
+}
+
+func (r *Redis) pipeline(ctx context.Context, script *redis.Script, eval eval, runs []*run, behind []func(redis.Pipeliner)) []*redis.Cmd {
 	pipe := r.client.Pipeline()
 	cmds := make([]*redis.Cmd, len(runs))
 	for i, run := range runs {
-		cmds[i] = eval(cmp.Or(run.script, script), ctx, pipe, []string{run.key}, run.args...)
-		if run.beside != "" {
-			runs[i].found = pipe.Exists(ctx, run.beside)
-		}
+		cmds[i] = eval(script, ctx, pipe, run.keys, run.args...)
 	}
 	for _, add := range behind {
 		add(pipe)
@@ -67,49 +83,4 @@ func (r *Redis) pipeline(ctx context.Context, script *redis.Script, eval eval, r
 	// Each command has its own error, and that of Exec is merely the first.
 	_, _ = pipe.Exec(ctx)
 	return cmds
-}
-
-var verdicts = map[string]event.Verdict{
-	"granted":   event.Granted,
-	"inherited": event.Inherited,
-	"busy":      event.Busy,
-	"delivered": event.Delivered,
-}
-
-// readClaim reads the answer of claimScript.
-func readClaim(key string, cmd *redis.Cmd) claimAnswer {
-	fields, err := cmd.StringSlice()
-	if err != nil {
-		return claimAnswer{err: err}
-	}
-	if len(fields) != 9 {
-		return claimAnswer{err: fmt.Errorf("record of %d fields", len(fields))}
-	}
-	n, err := numbers(fields[4:8])
-	verdict := verdicts[fields[8]]
-	if err != nil || verdict == 0 {
-		return claimAnswer{err: errors.New("record cannot be read")}
-	}
-
-	rec := record{
-		Token: fields[0], State: event.State(fields[1]), Replica: fields[2],
-		Topic: fields[3], Partition: int(n[0]),
-		FromOffset: n[1], Offset: n[2], LeaseUntil: n[3],
-	}
-	return claimAnswer{claim: rec.event(key), verdict: verdict}
-}
-
-// numbers reads whole numbers; a field that is not there is 0.
-func numbers(fields []string) ([]int64, error) {
-	n := make([]int64, len(fields))
-	for i, field := range fields {
-		if field == "" {
-			continue
-		}
-		var err error
-		if n[i], err = strconv.ParseInt(field, 10, 64); err != nil {
-			return nil, err
-		}
-	}
-	return n, nil
 }

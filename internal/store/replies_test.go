@@ -1,11 +1,9 @@
 package store
 
 import (
-	"context"
 	"strings"
 	"testing"
 
-	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
 	"awareid-gateway/internal/event"
@@ -46,9 +44,7 @@ func FuzzReplies(f *testing.F) {
 		for i, field := range fields {
 			reply[i] = field
 		}
-		cmd := redis.NewCmd(context.Background())
-		cmd.SetVal(reply)
-		answer := readClaim("webhook:id", cmd)
+		answer := readClaim(&claimCall{}, int64(1767225600000), reply)
 		require.Equal(t, answer.err != nil, answer.verdict == event.Verdict(0))
 		if answer.err != nil {
 			require.Zero(t, answer.claim)

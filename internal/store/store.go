@@ -74,6 +74,16 @@ var (
 // none, and a record that is kept for no time at all protects nothing.
 const tick = time.Millisecond
 
+// slack is how much longer than asked for a claim and its alias are remembered: a
+// confirmation that comes sooner than this finds them kept for long enough, and a
+// server that has no time to set has less to do.
+const slack = 500 * time.Millisecond
+
+func withSlack(terms event.Terms) event.Terms {
+	terms.Keep += slack
+	return terms
+}
+
 func checkClaim(c event.Claim, terms event.Terms) error {
 	if c.Key == "" || c.Token == "" || terms.Lease < tick || terms.TakeoverWait < 0 || terms.Keep < tick || !aliasFits(c.Alias, c.Key) {
 		return ErrInvalid
@@ -101,15 +111,15 @@ func aliasFits(alias, key string) bool {
 func webhookOf(key string) string { return key[:strings.IndexByte(key, '/')+1] }
 
 // idOf is the rest of a key.
-func idOf(key string) string { return strings.TrimPrefix(key, webhookOf(key)) }
+func idOf(key string) string { return key[strings.IndexByte(key, '/')+1:] }
 
-// ownerOf is an alias' owner as it is kept: the rest of its key, behind a letter
-// that says where the event came from.
-func ownerOf(key string, fetched bool) string {
+// ownerOf is an alias' owner as it is kept: a letter that says where the event came
+// from, and the rest of its key.
+func ownerOf(key string, fetched bool) (from, id string) {
 	if fetched {
-		return "f" + idOf(key)
+		return "f", idOf(key)
 	}
-	return "c" + idOf(key)
+	return "c", idOf(key)
 }
 
 // ownedBy takes it apart again.

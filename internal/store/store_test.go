@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -144,8 +145,8 @@ func keysOf(t testing.TB, client *redis.Client, namespace string) []string {
 }
 
 func removeKeys(t testing.TB, client *redis.Client, namespace string) {
-	for _, key := range keysOf(t, client, namespace) {
-		require.NoError(t, client.Del(context.Background(), key).Err())
+	for some := range slices.Chunk(keysOf(t, client, namespace), 1000) {
+		require.NoError(t, client.Del(context.Background(), some...).Err())
 	}
 }
 
