@@ -25,6 +25,7 @@ type cappedListener struct {
 	refused   func(p *problem, peer netip.Addr)
 	failed    func(how string, peer netip.Addr) // a handshake
 	proxySeen func()
+	serve     func(net.Conn) error // what has rested
 
 	mu       sync.Mutex
 	open     map[*conn]struct{}
@@ -103,7 +104,10 @@ func (l *cappedListener) admit(accepted net.Conn) (net.Conn, *problem) {
 	case limited && l.sites[from] >= l.perSite:
 		return nil, errSite
 	}
-	c := &conn{Conn: l.tls.server(carrier{accepted, l.writeTime}), peer: peer, failed: l.failed, parting: l.parting, patience: l.patience}
+	c := &conn{
+		Conn: l.tls.server(carrier{accepted, l.writeTime}), peer: peer, failed: l.failed,
+		rest: rest{serve: l.serve}, parting: l.parting, patience: l.patience,
+	}
 	c.closed = func() { l.leave(c, from) }
 	l.open[c] = struct{}{}
 	l.sites[from]++
