@@ -20,6 +20,9 @@ const unknown = -1
 
 func (f framing) hasBody() bool { return f.length != 0 }
 
+// isShort says whether the body is read faster than another connection is opened.
+func (f framing) isShort() bool { return 0 <= f.length && f.length <= smallBody }
+
 // readFraming is false where a request's header lines leave doubt about where
 // it and its body end (RFC 9112, sections 2.2, 5 and 6): every line ends in
 // CRLF and is not folded, there is at most one Content-Length, no coding but a

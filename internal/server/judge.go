@@ -77,13 +77,14 @@ func (s *Server) preview(header *fasthttp.RequestHeader) fasthttp.RequestConfig 
 func (s *Server) judged(next fasthttp.RequestHandler) fasthttp.RequestHandler {
 	return func(ctx *fasthttp.RequestCtx) {
 		f, p := s.judge(&ctx.Request.Header)
-		if p != nil && f.hasBody() {
-			ctx.SetConnectionClose() // its body was not read
-		}
+		skipped := !f.hasBody() || p == nil && f.isShort() // by fasthttp; of what judge refuses it sees no body
 		if p == nil || !p.hangUp {
 			p = cmp.Or(s.judgeSender(ctx), p)
 		}
 		if p != nil {
+			if !skipped {
+				ctx.SetConnectionClose()
+			}
 			s.turnAway(ctx, p)
 			return
 		}

@@ -49,7 +49,7 @@ var (
 	errHeaders    = refusal(problem{status: 431, title: "Request Header Fields Too Large", cause: "header_count", hangUp: true})
 	errBudget     = refusal(problem{status: 503, title: "Service Unavailable", cause: "body_budget", retryAfter: time.Second, hangUp: true})
 	errCut        = refusal(problem{status: 400, title: "Bad Request", cause: "cut_body", hangUp: true})
-	errRate       = refusal(problem{status: 429, title: "Too Many Requests", cause: "rate", retryAfter: time.Second, hangUp: true})
+	errRate       = refusal(problem{status: 429, title: "Too Many Requests", cause: "rate", retryAfter: time.Second})
 	errBusy       = refusal(problem{status: 503, title: "Service Unavailable", cause: "busy", retryAfter: time.Second})
 	errAuth       = refusal(problem{status: 401, title: "Unauthorized", cause: "auth_header"})
 	errUnsigned   = refusal(problem{status: 401, title: "Unauthorized", cause: "not_signed"})
