@@ -121,20 +121,22 @@ func TestAllForwardingLinesCount(t *testing.T) {
 // loopback is another address of this host.
 func loopback(last byte) net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, last)} }
 
-// TestRefusedInACrowd: who was refused does not keep its place while half of the
-// places are taken, and who was accepted does.
+// TestRefusedInACrowd: who was refused does not keep its place while more than three
+// quarters of the places are taken, and who was accepted does.
 func TestRefusedInACrowd(t *testing.T) {
 	g := newBackend(t).serve(t, func(s *setUp) { s.Limits.MaxConnections = 4 })
-	accepted, refused := g.dial(t), g.dial(t)
+	accepted, refused, third := g.dial(t), g.dial(t), g.dial(t)
 	require.Equal(t, 200, accepted.event(t, g))
-	require.Equal(t, 404, refused.ping(t), "two of four are no crowd")
-	third := g.dial(t)
 	g.eventually(t, "gateway_connections", 3)
+	require.Equal(t, 404, refused.ping(t), "three of four are no crowd")
+	fourth := g.dial(t)
+	g.eventually(t, "gateway_connections", 4)
 	a := refused.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n").answer(t)
 	require.Equal(t, 404, a.status)
 	refused.hungUp(t, a)
-	g.eventually(t, "gateway_connections", 2)
+	g.eventually(t, "gateway_connections", 3)
 	require.Equal(t, 404, third.ping(t))
+	require.Equal(t, 404, fourth.ping(t))
 	require.Equal(t, 200, accepted.event(t, g))
 }
 
