@@ -19,6 +19,7 @@ func listen(cfg config.Config) (l listeners, err error) {
 	}()
 	var plain net.ListenConfig
 	plain.SetMultipathTCP(false) // server.Server can part in peace from plain TCP alone
+	plain.KeepAlive = -1         // who is silent has little time anyway, and four calls to the system go with it
 	if l.public, err = plain.Listen(context.Background(), "tcp", cfg.HTTPAddr); err != nil {
 		return l, fmt.Errorf("HTTP_ADDR: %w", err)
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"math"
+	"os"
 	"runtime/debug"
 	"testing"
 
@@ -28,12 +29,20 @@ func TestMemoryLimit(t *testing.T) {
 	}
 }
 
-// TestLimitMemory leaves a limit alone that somebody has set, also to none.
+// TestLimitMemory leaves alone what somebody has set, also to none.
 func TestLimitMemory(t *testing.T) {
-	before := debug.SetMemoryLimit(-1)
-	defer debug.SetMemoryLimit(before)
+	limit, percent := debug.SetMemoryLimit(-1), debug.SetGCPercent(123)
+	defer func() { debug.SetMemoryLimit(limit); debug.SetGCPercent(percent) }()
 	cfg := config.Config{HTTPMaxConnections: 1}
 	t.Setenv("GOMEMLIMIT", "off")
+	t.Setenv("GOGC", "123")
 	limitMemory(cfg)
-	require.Equal(t, before, debug.SetMemoryLimit(-1))
+	require.Equal(t, limit, debug.SetMemoryLimit(-1))
+	require.Equal(t, 123, debug.SetGCPercent(123))
+
+	os.Unsetenv("GOMEMLIMIT")
+	os.Unsetenv("GOGC")
+	limitMemory(cfg)
+	require.Equal(t, memoryLimit(cfg), debug.SetMemoryLimit(-1))
+	require.Equal(t, garbagePercent, debug.SetGCPercent(123))
 }

@@ -1,8 +1,11 @@
 package server_test
 
 import (
+	"bytes"
 	"encoding/json"
+	"fmt"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -37,6 +40,16 @@ func TestAccepted(t *testing.T) {
 			require.Equal(t, now.Format(time.RFC3339Nano), headerOf(found[0], "gateway-received-at"))
 			require.Equal(t, header.Get("traceparent"), headerOf(found[0], "traceparent"))
 		})
+	}
+}
+
+func TestTheAnswerNamesAnyID(t *testing.T) {
+	g := newBackend(t).serve(t)
+	for _, id := range []string{"!", `"`, `a\b"c`, `\`, "<&>'/~", strings.Repeat(`"`, 128)} {
+		own, event := newEvent()
+		event = bytes.Replace(event, fmt.Appendf(nil, "%q", own), fmt.Appendf(nil, "%q", id), 1)
+		header, body := sealed(t, g.scheme, event)
+		requireStatus(t, g.exchange(t, post(server.Path, header, body)), 200, "accepted", id)
 	}
 }
 

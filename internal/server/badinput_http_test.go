@@ -176,6 +176,7 @@ func headerInputs() map[string]badInput {
 		},
 		"more requests from an address than allowed": {
 			raw:    validOf,
+			alone:  true,
 			before: func(t *testing.T, g *gateway) { require.Equal(t, 404, g.dial(t).ping(t)) },
 			changes: []func(*setUp){func(s *setUp) {
 				s.Limits.RequestsPerAddress, s.Limits.TrustedProxies = 1, prefixes("192.0.2.1/32")

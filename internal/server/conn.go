@@ -30,6 +30,7 @@ type conn struct {
 	failed    func(how string, peer netip.Addr) // told of a handshake that failed
 	secured   bool                              // the handshake is done; for Read alone
 	lingering atomic.Bool
+	rest
 
 	mu       sync.Mutex
 	parting  bool
@@ -39,10 +40,12 @@ type conn struct {
 	deadline time.Time // as fasthttp set it
 }
 
-// track follows a connection between its requests.
+// track follows a connection between its requests. One that is closed for fasthttp
+// may rest.
 func track(c net.Conn, state fasthttp.ConnState) {
-	if c, ok := c.(*conn); ok {
+	if c, ok := c.(*conn); ok && state != fasthttp.StateClosed {
 		c.await(state == fasthttp.StateNew || state == fasthttp.StateIdle)
+		c.keeps(state == fasthttp.StateIdle)
 	}
 }
 
@@ -100,25 +103,42 @@ func (c *conn) SetReadDeadline(t time.Time) error {
 }
 
 func (c *conn) readDeadline() time.Time {
-	last := c.since.Add(c.patience)
-	if c.parting && c.waiting && (c.deadline.IsZero() || last.Before(c.deadline)) {
-		return last
+	switch {
+	case c.parting && c.waiting:
+		return earlier(c.deadline, c.since.Add(c.patience))
+	case c.state == keepsBuffers:
+		return earlier(c.deadline, c.since.Add(restAfter))
 	}
 	return c.deadline
+}
+
+// earlier is one of two times, the first of which may be none.
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || b.Before(a) {
+		return b
+	}
+	return a
 }
 
 // lastLook is for what has arrived, but was not seen when the time was up.
 const lastLook = time.Millisecond
 
-// Read reads. It is io.EOF where the connection parts and no request has come, and
-// where a handshake failed: there is no answer to give then.
+// Read reads. It is io.EOF where the connection parts and no request has come,
+// where it is to rest, and where a handshake failed: there is no answer to give
+// then.
 func (c *conn) Read(p []byte) (int, error) {
 	if c.secure() != nil {
 		return 0, io.EOF
 	}
+	if n := c.takeFirst(p); n > 0 {
+		return n, nil
+	}
 	n, err := c.Conn.Read(p)
 	if n > 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
 		return n, err
+	}
+	if c.lieDown() {
+		return 0, io.EOF
 	}
 	if parting, waiting := c.parts(); !parting || !waiting {
 		return n, err
@@ -167,9 +187,13 @@ const (
 	lingerTime  = 2 * time.Second
 )
 
-// Close closes the connection; it may be called repeatedly. It counts for as long
-// as its close takes: TLS has a last word to send, and a peer may not read it.
+// Close closes the connection, unless it is to rest; it may be called repeatedly. It
+// counts for as long as its close takes: TLS has a last word to send, and a peer may
+// not read it.
 func (c *conn) Close() (err error) {
+	if c.goToRest() {
+		return nil
+	}
 	c.once.Do(func() {
 		if c.lingering.Load() {
 			c.drain()

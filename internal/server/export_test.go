@@ -55,3 +55,17 @@ func (s *Server) HoldAtMost(most, perAddress int) {
 
 // Carrier is what a connection's bytes go over.
 func Carrier(c net.Conn, writeTime time.Duration) net.Conn { return carrier{c, writeTime} }
+
+// Resting is how many connections wait without buffers.
+func (s *Server) Resting() (n int) {
+	s.listener.mu.Lock()
+	defer s.listener.mu.Unlock()
+	for c := range s.listener.open {
+		c.mu.Lock()
+		if c.state == resting {
+			n++
+		}
+		c.mu.Unlock()
+	}
+	return n
+}

@@ -13,6 +13,21 @@ type payload struct {
 	body    []byte
 	content content
 	taken   int64
+	budget  *budget // nil: somebody else gives it back
+}
+
+// close gives back what the body takes of the budget, unless it was handed over.
+func (p *payload) close() {
+	if p.budget != nil {
+		p.budget.give(p.taken)
+	}
+}
+
+// handOver leaves that to whoever has the result, to be called once.
+func (p *payload) handOver() (release func()) {
+	b, taken := p.budget, p.taken
+	p.budget = nil
+	return func() { b.give(taken) }
 }
 
 // readers keep the window of a gzip reader, 32 KiB, from one body to the next.

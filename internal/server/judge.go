@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"net/netip"
-	"strings"
 
 	"github.com/gofiber/fiber/v2"
 	"github.com/valyala/fasthttp"
@@ -38,25 +37,27 @@ func (s *Server) judge(header *fasthttp.RequestHeader) (framing, *problem) {
 // path is compared as it was sent: one that only becomes ours by decoding or
 // cleaning is not ours.
 func (s *Server) hookAt(target []byte) *hook {
-	path, _, _ := strings.Cut(string(target), "?")
+	path, _, _ := bytes.Cut(target, []byte("?"))
 	for _, scheme := range []string{"http://", "https://"} { // RFC 9112, section 3.2.2
-		if rest, absolute := strings.CutPrefix(path, scheme); absolute {
-			_, path, _ = strings.Cut(rest, "/")
-			path = "/" + path
+		if rest, absolute := bytes.CutPrefix(path, []byte(scheme)); absolute {
+			slash := bytes.IndexByte(rest, '/')
+			if slash < 0 {
+				return nil
+			}
+			path = rest[slash:]
 			break
 		}
 	}
-	name, ours := strings.CutPrefix(path, Path)
-	if !ours {
+	name, ours := bytes.CutPrefix(path, []byte(Path))
+	switch {
+	case !ours, len(name) == 1:
+		return nil
+	case len(name) == 0:
+		return s.hooks[""]
+	case name[0] != '/':
 		return nil
 	}
-	if named, ok := strings.CutPrefix(name, "/"); ok && named != "" {
-		return s.hooks[named]
-	}
-	if name != "" {
-		return nil
-	}
-	return s.hooks[""]
+	return s.hooks[string(name[1:])]
 }
 
 // preview is called as soon as the header is there. Of a request that judge
@@ -76,13 +77,14 @@ func (s *Server) preview(header *fasthttp.RequestHeader) fasthttp.RequestConfig 
 func (s *Server) judged(next fasthttp.RequestHandler) fasthttp.RequestHandler {
 	return func(ctx *fasthttp.RequestCtx) {
 		f, p := s.judge(&ctx.Request.Header)
-		if p != nil && f.hasBody() {
-			ctx.SetConnectionClose() // its body was not read
-		}
+		skipped := !f.hasBody() || p == nil && f.isShort() // by fasthttp; of what judge refuses it sees no body
 		if p == nil || !p.hangUp {
 			p = cmp.Or(s.judgeSender(ctx), p)
 		}
 		if p != nil {
+			if !skipped {
+				ctx.SetConnectionClose()
+			}
 			s.turnAway(ctx, p)
 			return
 		}

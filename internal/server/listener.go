@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -25,9 +26,11 @@ type cappedListener struct {
 	refused   func(p *problem, peer netip.Addr)
 	failed    func(how string, peer netip.Addr) // a handshake
 	proxySeen func()
+	serve     func(net.Conn) error // what has rested
 
 	mu       sync.Mutex
 	open     map[*conn]struct{}
+	count    atomic.Int64 // of them; read for every refusal, without the lock
 	sites    map[netip.Prefix]int
 	parting  bool
 	patience time.Duration // of connections that part
@@ -103,20 +106,25 @@ func (l *cappedListener) admit(accepted net.Conn) (net.Conn, *problem) {
 	case limited && l.sites[from] >= l.perSite:
 		return nil, errSite
 	}
-	c := &conn{Conn: l.tls.server(carrier{accepted, l.writeTime}), peer: peer, failed: l.failed, parting: l.parting, patience: l.patience}
+	c := &conn{
+		Conn: l.tls.server(carrier{accepted, l.writeTime}), peer: peer, failed: l.failed,
+		rest: rest{serve: l.serve}, parting: l.parting, patience: l.patience,
+	}
 	c.closed = func() { l.leave(c, from) }
 	l.open[c] = struct{}{}
+	l.count.Add(1)
 	l.sites[from]++
 	return c, nil
 }
 
-// crowded says whether half of the places are taken.
-func (l *cappedListener) crowded() bool { return 2*l.connections() > l.total }
+// crowded says whether three quarters of the places are taken.
+func (l *cappedListener) crowded() bool { return 4*l.connections() > 3*l.total }
 
 func (l *cappedListener) leave(c *conn, from netip.Prefix) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	delete(l.open, c)
+	l.count.Add(-1)
 	if l.sites[from]--; l.sites[from] == 0 {
 		delete(l.sites, from)
 	}
@@ -127,13 +135,12 @@ func (l *cappedListener) leave(c *conn, from netip.Prefix) {
 }
 
 // connections is the number of open ones.
-func (l *cappedListener) connections() int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return len(l.open)
-}
+func (l *cappedListener) connections() int { return int(l.count.Load()) }
 
 func peerOf(conn net.Conn) netip.Addr {
+	if tcp, ok := conn.RemoteAddr().(*net.TCPAddr); ok {
+		return tcp.AddrPort().Addr().Unmap()
+	}
 	peer, _ := netip.ParseAddrPort(conn.RemoteAddr().String())
 	return peer.Addr()
 }

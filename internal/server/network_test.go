@@ -1,8 +1,10 @@
 package server_test
 
 import (
+	"bytes"
 	"fmt"
 	"net"
+	"net/http"
 	"net/netip"
 	"slices"
 	"strings"
@@ -119,20 +121,22 @@ func TestAllForwardingLinesCount(t *testing.T) {
 // loopback is another address of this host.
 func loopback(last byte) net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, last)} }
 
-// TestRefusedInACrowd: who was refused does not keep its place while half of the
-// places are taken, and who was accepted does.
+// TestRefusedInACrowd: who was refused does not keep its place while more than three
+// quarters of the places are taken, and who was accepted does.
 func TestRefusedInACrowd(t *testing.T) {
 	g := newBackend(t).serve(t, func(s *setUp) { s.Limits.MaxConnections = 4 })
-	accepted, refused := g.dial(t), g.dial(t)
+	accepted, refused, third := g.dial(t), g.dial(t), g.dial(t)
 	require.Equal(t, 200, accepted.event(t, g))
-	require.Equal(t, 404, refused.ping(t), "two of four are no crowd")
-	third := g.dial(t)
 	g.eventually(t, "gateway_connections", 3)
+	require.Equal(t, 404, refused.ping(t), "three of four are no crowd")
+	fourth := g.dial(t)
+	g.eventually(t, "gateway_connections", 4)
 	a := refused.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n").answer(t)
 	require.Equal(t, 404, a.status)
 	refused.hungUp(t, a)
-	g.eventually(t, "gateway_connections", 2)
+	g.eventually(t, "gateway_connections", 3)
 	require.Equal(t, 404, third.ping(t))
+	require.Equal(t, 404, fourth.ping(t))
 	require.Equal(t, 200, accepted.event(t, g))
 }
 
@@ -289,13 +293,47 @@ func TestRatePerAddress(t *testing.T) {
 		a := try(site[2])
 		require.Empty(t, requireProblem(t, a, 429))
 		require.Equal(t, "1", a.header.Get("Retry-After"))
-		require.Equal(t, "close", a.header.Get("Connection"))
+		require.Empty(t, a.header.Get("Connection"))
 	}
 	require.Equal(t, 404, try("198.51.100.8").status, "a neighbour in IPv4")
 	require.Equal(t, 404, try("2001:db8:0:1::1").status, "another subscriber in IPv6")
 	time.advance(500 * 1e6)
 	require.Equal(t, 404, try("198.51.100.7").status)
 	require.Equal(t, 429, try("198.51.100.7").status)
+}
+
+// TestTooFastKeepsTheConnection, which is cheaper than another, unless there is much
+// to skip. What is skipped is no request.
+func TestTooFastKeepsTheConnection(t *testing.T) {
+	overBoth(t, func(t *testing.T, b *backend) {
+		var time clock
+		g := b.serve(t, func(s *setUp) {
+			s.Now, s.Limits.RequestsPerAddress, s.Limits.MaxBodyBytes = time.now, 1, 1<<20
+			s.Limits.TrustedProxies = prefixes("192.0.2.1/32")
+		})
+		require.Equal(t, 404, g.dial(t).ping(t))
+		smuggled := g.valid(t)
+		most := bytes.Repeat([]byte(smuggled), 1+(16<<10)/len(smuggled))[:16<<10]
+		c := g.dial(t)
+		for _, raw := range []string{head("GET", "/", nil), smuggled, post(server.Path, http.Header{}, most)} {
+			require.Equal(t, 429, c.send(raw).answer(t).status)
+		}
+		time.advance(1e9)
+		require.Equal(t, 200, c.send(smuggled).answer(t).status)
+		for name, raw := range map[string]string{
+			"longer":        post(server.Path, http.Header{}, append(most, 'a')),
+			"chunked":       chunked(server.Path, http.Header{}, most, 1000),
+			"to be refused": post("/unknown", http.Header{}, most),
+		} {
+			t.Run(name, func(t *testing.T) {
+				c := g.dial(t)
+				a := c.send(raw, smuggled).answer(t)
+				require.Equal(t, 429, a.status)
+				c.hungUp(t, a)
+			})
+		}
+		require.EqualValues(t, 1, g.metric(`gateway_events_total{family="enrollment",outcome="accepted",webhook="`+webhookID+`"}`))
+	})
 }
 
 // TestQuotaPerWebhook: what is forged does not use it up.

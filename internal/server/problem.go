@@ -22,6 +22,13 @@ type problem struct {
 	hangUp     bool          // the request's end is in doubt, or not worth reading
 	because    error         // for the log: what kept an authentic event from being taken
 	id         string        // of that event; "" for a body that is none
+	body       []byte        // the document, where it is the same for all who get it
+}
+
+// refusal is a problem that many may be refused with: it is written beforehand.
+func refusal(p problem) *problem {
+	p.body = p.document()
+	return &p
 }
 
 func (p *problem) Error() string { return p.cause }
@@ -29,27 +36,27 @@ func (p *problem) Error() string { return p.cause }
 // The refusals, in the order of the work. What stands ahead of the signature
 // names no cause to the sender beyond its status.
 var (
-	errFraming    = &problem{status: 400, title: "Bad Request", cause: "framing", hangUp: true}
-	errSyntax     = &problem{status: 400, title: "Bad Request", cause: "syntax", hangUp: true}
-	errTrailer    = &problem{status: 400, title: "Bad Request", cause: "trailer", hangUp: true}
-	errAddress    = &problem{status: 403, title: "Forbidden", cause: "address", hangUp: true}
-	errPath       = &problem{status: 404, title: "Not Found", cause: "path"}
-	errMethod     = &problem{status: 405, title: "Method Not Allowed", cause: "method"}
-	errSlow       = &problem{status: 408, title: "Request Timeout", cause: "slow", hangUp: true}
-	errTooLarge   = &problem{status: 413, title: "Content Too Large", cause: "too_large", hangUp: true}
-	errEncoding   = &problem{status: 415, title: "Unsupported Media Type", cause: "content_encoding", hangUp: true}
-	errHeaderSize = &problem{status: 431, title: "Request Header Fields Too Large", cause: "header_size", hangUp: true}
-	errHeaders    = &problem{status: 431, title: "Request Header Fields Too Large", cause: "header_count", hangUp: true}
-	errBudget     = &problem{status: 503, title: "Service Unavailable", cause: "body_budget", retryAfter: time.Second, hangUp: true}
-	errCut        = &problem{status: 400, title: "Bad Request", cause: "cut_body", hangUp: true}
-	errRate       = &problem{status: 429, title: "Too Many Requests", cause: "rate", retryAfter: time.Second, hangUp: true}
-	errBusy       = &problem{status: 503, title: "Service Unavailable", cause: "busy", retryAfter: time.Second}
-	errAuth       = &problem{status: 401, title: "Unauthorized", cause: "auth_header"}
-	errUnsigned   = &problem{status: 401, title: "Unauthorized", cause: "not_signed"}
-	errSignature  = &problem{status: 401, title: "Unauthorized", cause: "signature"}
-	errRotating   = &problem{status: 503, title: "Service Unavailable", cause: "rotation", retryAfter: 5 * time.Second}
-	errQuota      = &problem{status: 429, title: "Too Many Requests", cause: "quota", retryAfter: time.Second, detail: "the quota of this webhook is used up"}
-	errInternal   = &problem{status: 500, title: "Internal Server Error", cause: "internal", hangUp: true}
+	errFraming    = refusal(problem{status: 400, title: "Bad Request", cause: "framing", hangUp: true})
+	errSyntax     = refusal(problem{status: 400, title: "Bad Request", cause: "syntax", hangUp: true})
+	errTrailer    = refusal(problem{status: 400, title: "Bad Request", cause: "trailer", hangUp: true})
+	errAddress    = refusal(problem{status: 403, title: "Forbidden", cause: "address", hangUp: true})
+	errPath       = refusal(problem{status: 404, title: "Not Found", cause: "path"})
+	errMethod     = refusal(problem{status: 405, title: "Method Not Allowed", cause: "method"})
+	errSlow       = refusal(problem{status: 408, title: "Request Timeout", cause: "slow", hangUp: true})
+	errTooLarge   = refusal(problem{status: 413, title: "Content Too Large", cause: "too_large", hangUp: true})
+	errEncoding   = refusal(problem{status: 415, title: "Unsupported Media Type", cause: "content_encoding", hangUp: true})
+	errHeaderSize = refusal(problem{status: 431, title: "Request Header Fields Too Large", cause: "header_size", hangUp: true})
+	errHeaders    = refusal(problem{status: 431, title: "Request Header Fields Too Large", cause: "header_count", hangUp: true})
+	errBudget     = refusal(problem{status: 503, title: "Service Unavailable", cause: "body_budget", retryAfter: time.Second, hangUp: true})
+	errCut        = refusal(problem{status: 400, title: "Bad Request", cause: "cut_body", hangUp: true})
+	errRate       = refusal(problem{status: 429, title: "Too Many Requests", cause: "rate", retryAfter: time.Second})
+	errBusy       = refusal(problem{status: 503, title: "Service Unavailable", cause: "busy", retryAfter: time.Second})
+	errAuth       = refusal(problem{status: 401, title: "Unauthorized", cause: "auth_header"})
+	errUnsigned   = refusal(problem{status: 401, title: "Unauthorized", cause: "not_signed"})
+	errSignature  = refusal(problem{status: 401, title: "Unauthorized", cause: "signature"})
+	errRotating   = refusal(problem{status: 503, title: "Service Unavailable", cause: "rotation", retryAfter: 5 * time.Second})
+	errQuota      = refusal(problem{status: 429, title: "Too Many Requests", cause: "quota", retryAfter: time.Second, detail: "the quota of this webhook is used up"})
+	errInternal   = refusal(problem{status: 500, title: "Internal Server Error", cause: "internal", hangUp: true})
 )
 
 // The refusals of connections, of which no answer tells.
@@ -94,13 +101,17 @@ func (p *problem) write(ctx *fasthttp.RequestCtx) {
 	}
 	ctx.SetStatusCode(p.status)
 	ctx.SetContentType("application/problem+json")
-	ctx.SetBody(p.document(ctx.Response.Body()))
+	body := p.body
+	if body == nil {
+		body = p.document()
+	}
+	ctx.Response.SetBodyRaw(body)
 }
 
-// document appends what the sender reads. Titles and details are of this file,
+// document is what the sender reads. Titles and details are of this file,
 // and nothing in them needs an escape.
-func (p *problem) document(dst []byte) []byte {
-	dst = append(append(dst, `{"type":"about:blank","title":"`...), p.title...)
+func (p *problem) document() []byte {
+	dst := append([]byte(`{"type":"about:blank","title":"`), p.title...)
 	dst = strconv.AppendInt(append(dst, `","status":`...), int64(p.status), 10)
 	if p.detail != "" {
 		dst = append(append(append(dst, `,"detail":"`...), p.detail...), '"')
@@ -111,12 +122,11 @@ func (p *problem) document(dst []byte) []byte {
 // asProblem turns what Fiber and fasthttp report into one of ours. Their own
 // words may quote the request, so none of them goes out.
 func asProblem(err error) *problem {
-	var p *problem
-	var f *fiber.Error
-	switch {
-	case errors.As(err, &p):
+	if p, ok := err.(*problem); ok { // all that a handler returns; no allocation for the forged
 		return p
-	case !errors.As(err, &f):
+	}
+	var f *fiber.Error
+	if !errors.As(err, &f) {
 		return errInternal
 	}
 	switch f.Code {

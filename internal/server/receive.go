@@ -3,9 +3,9 @@ package server
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strconv"
 	"time"
 
@@ -25,24 +25,18 @@ func (s *Server) receive(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	ours := true // the body; later the dispatcher's
-	release := func() { s.bodies.give(p.taken) }
-	defer func() {
-		if ours {
-			release()
-		}
-	}()
+	defer p.close()
 	if !s.atWork.take(1, 0) {
 		return errBusy
 	}
 	defer s.atWork.give(1)
 	read := time.Now()
 	opened, err := s.authenticate(c, h, p)
-	if refused := (*problem)(nil); errors.As(err, &refused) {
+	if refused, ok := err.(*problem); ok {
 		return refused
 	}
 	e, reason := s.read(opened, err, received)
-	ours = false
+	release := p.handOver()
 	ctx, cancel := context.WithDeadline(context.Background(), read.Add(s.opts.Limits.RequestTimeout))
 	defer cancel()
 	if reason != "" {
@@ -76,9 +70,9 @@ func (s *Server) body(c *fiber.Ctx) (*payload, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &payload{body: body, taken: int64(cap(body))}
+	p := &payload{body: body, taken: int64(cap(body)), budget: &s.bodies}
 	if len(header.PeekTrailerKeys()) > 0 { // what judged the header has not seen them
-		s.bodies.give(p.taken)
+		p.close()
 		return nil, errTrailer
 	}
 	if s.opts.Limits.AcceptGzip {
@@ -182,7 +176,7 @@ func (s *Server) quarantined(c *fiber.Ctx, h *hook, reason dispatch.Reason, rece
 	s.metrics.quarantined.WithLabelValues(h.ID, string(reason)).Inc()
 	s.metrics.took(string(dispatch.Quarantined), received)
 	s.opts.Log.Warn("an authentic body is in quarantine", "webhook", h.ID, "reason", reason)
-	return s.reply(c, fiber.StatusAccepted, status{Status: string(dispatch.Quarantined)})
+	return s.reply(c, fiber.StatusAccepted, dispatch.Quarantined, "")
 }
 
 func (s *Server) answer(c *fiber.Ctx, h *hook, e event.Event, outcome dispatch.Outcome, err error, received time.Time) error {
@@ -196,28 +190,41 @@ func (s *Server) answer(c *fiber.Ctx, h *hook, e event.Event, outcome dispatch.O
 	}
 	s.metrics.events.WithLabelValues(h.ID, string(e.Family()), string(outcome)).Inc()
 	s.metrics.took(string(outcome), received)
-	s.opts.Log.Debug("event", "webhook", h.ID, "id", e.ID, "type", e.Type, "outcome", outcome)
+	if s.opts.Log.Enabled(context.Background(), slog.LevelDebug) { // else its arguments are still put in boxes
+		s.opts.Log.Debug("event", "webhook", h.ID, "id", e.ID, "type", e.Type, "outcome", outcome)
+	}
 	code := fiber.StatusOK
 	if outcome == dispatch.Spooled {
 		code = fiber.StatusAccepted
 	}
-	return s.reply(c, code, status{Status: string(outcome), ID: e.ID})
+	return s.reply(c, code, outcome, e.ID)
 }
 
-type status struct {
-	Status string `json:"status"`
-	ID     string `json:"id,omitempty"`
-}
-
-func (s *Server) reply(c *fiber.Ctx, code int, body status) error {
-	encoded, err := json.Marshal(body)
-	if err != nil {
-		return err
-	}
+// reply answers with what became of the event; id is "" for what is none.
+func (s *Server) reply(c *fiber.Ctx, code int, outcome dispatch.Outcome, id string) error {
 	s.metrics.answers.WithLabelValues(strconv.Itoa(code)).Inc()
-	c.Status(code)
-	c.Set(fiber.HeaderContentType, fiber.MIMEApplicationJSON)
-	return c.Send(encoded)
+	c.Context().SetContentType(fiber.MIMEApplicationJSON)
+	c.Context().SetStatusCode(code)
+	c.Context().Response.SetBodyRaw(report(outcome, id))
+	return nil
+}
+
+// report is the answer's document. An id is any visible ASCII.
+func report(outcome dispatch.Outcome, id string) []byte {
+	const most = len(`{"status":"quarantined","id":""}`)
+	b := append(make([]byte, 0, most+len(id)), `{"status":"`...)
+	b = append(append(b, outcome...), '"')
+	if id != "" {
+		b = append(b, `,"id":"`...)
+		for i := range len(id) {
+			if id[i] == '"' || id[i] == '\\' {
+				b = append(b, '\\')
+			}
+			b = append(b, id[i])
+		}
+		b = append(b, '"')
+	}
+	return append(b, '}')
 }
 
 // traceparentBytes is the length of a version 00 traceparent (W3C Trace

@@ -150,6 +150,7 @@ func New(opts Options) (*Server, error) {
 		}
 	}
 	s.door.app = s.newApp()
+	s.listener.serve = s.door.app.Server().ServeConn
 	return s, nil
 }
 
