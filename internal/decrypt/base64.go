@@ -14,25 +14,26 @@ const (
 	bits24  = 1<<24 - 1
 )
 
-// digits holds what a character adds to a group of four, by its place in it. It
-// knows both alphabets (RFC 4648, sections 4 and 5), so that one pass will do.
+// digits holds what a character adds to a group of four: 256 entries for each
+// place in the group, the first first. It knows both alphabets (RFC 4648, sections 4
+// and 5), so that one pass will do.
 var digits = newDigits()
 
-func newDigits() (places [4][256]uint32) {
-	for place := range places {
-		for c := range places[place] {
-			places[place][c] = noDigit
-		}
-		set := func(alphabet string, first uint32, flag uint32) {
-			for i, c := range []byte(alphabet) {
-				places[place][c] = (first+uint32(i))<<(18-6*place) | flag // #nosec G115 -- i < 64
-			}
-		}
-		set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789", 0, 0)
-		set("+/", 62, inStd)
-		set("-_", 62, inURL)
+func newDigits() *[4 * 256]uint32 {
+	var all [4 * 256]uint32
+	for i := range all {
+		all[i] = noDigit
 	}
-	return places
+	set := func(alphabet string, first int, flag uint32) {
+		for i := range 4 * len(alphabet) {
+			place, digit := i%4, i/4
+			all[256*place+int(alphabet[digit])] = uint32(first+digit)<<(18-6*place) | flag // #nosec G115 -- below 64
+		}
+	}
+	set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789", 0, 0)
+	set("+/", 62, inStd)
+	set("-_", 62, inURL)
+	return &all
 }
 
 // decodedLen is how many bytes text decodes to at most.
@@ -53,47 +54,47 @@ func decodeBase64(dst, text []byte) ([]byte, bool) {
 }
 
 // decodeDigits decodes text without line breaks into dst, which has decodedLen
-// bytes at least. It is decodeBase64 otherwise, and twice as fast as the standard
-// library: what a group holds is found out behind the last of them, not for each.
+// bytes at least. It is decodeBase64 otherwise, and takes two thirds of the standard
+// library's time: what a group holds is found out behind the last of them, not for
+// each.
 func decodeDigits(dst, text []byte) (n int, ok bool) {
 	text = trimPadding(text)
+	room, table := dst, digits
 	var seen uint32
-	for len(text) >= 8 && len(dst)-n >= 8 {
-		high, low := group(text[:4]), group(text[4:8])
-		seen |= high | low
-		binary.BigEndian.PutUint64(dst[n:], uint64(high)<<40|uint64(low&bits24)<<16)
-		text, n = text[8:], n+6
+	for len(text) >= 16 && len(room) >= 16 {
+		a, b := four(table, binary.LittleEndian.Uint32(text)), four(table, binary.LittleEndian.Uint32(text[4:]))
+		binary.BigEndian.PutUint64(room, uint64(a)<<40|uint64(b&bits24)<<16)
+		c, d := four(table, binary.LittleEndian.Uint32(text[8:])), four(table, binary.LittleEndian.Uint32(text[12:]))
+		binary.BigEndian.PutUint64(room[6:], uint64(c)<<40|uint64(d&bits24)<<16)
+		seen |= a | b | c | d
+		text, room = text[16:], room[12:]
 	}
 	for len(text) >= 4 {
-		g := group(text[:4])
+		g := four(table, binary.LittleEndian.Uint32(text))
 		seen |= g
-		n += put(dst[n:n+3], g)
-		text = text[4:]
+		room[0], room[1], room[2] = byte(g>>16), byte(g>>8), byte(g) // #nosec G115 -- one byte each is meant
+		text, room = text[4:], room[3:]
 	}
 	if len(text) > 0 {
-		last := append(make([]byte, 0, 4), "AAAA"...)
-		size := copy(last, text) * 6 / 8
-		g := group(last)
+		last := [4]byte{'A', 'A', 'A', 'A'}
+		size := copy(last[:], text) * 6 / 8
+		g := four(table, binary.LittleEndian.Uint32(last[:]))
 		if size == 0 || g<<(8+8*size) != 0 {
-			return n, false
+			return 0, false
 		}
 		seen |= g
-		n += put(dst[n:n+size], g)
+		for i := range size {
+			room[i] = byte(g >> (16 - 8*i)) // #nosec G115 -- one byte is meant
+		}
+		room = room[size:]
 	}
-	return n, seen&noDigit == 0 && seen&(inStd|inURL) != inStd|inURL
+	return len(dst) - len(room), seen&noDigit == 0 && seen&(inStd|inURL) != inStd|inURL
 }
 
-func group(text []byte) uint32 {
-	_ = text[3]
-	return digits[0][text[0]] | digits[1][text[1]] | digits[2][text[2]] | digits[3][text[3]]
-}
-
-// put writes the first bytes of a group, as many as dst has room for.
-func put(dst []byte, group uint32) int {
-	for i := range dst {
-		dst[i] = byte(group >> (16 - 8*i)) // #nosec G115 -- one byte is meant
-	}
-	return len(dst)
+// four looks up a group, whose first character is the lowest byte.
+func four(table *[4 * 256]uint32, text uint32) uint32 {
+	// #nosec G115 -- one byte is meant
+	return table[byte(text)] | table[256+uint(byte(text>>8))] | table[512+uint(byte(text>>16))] | table[768+uint(text>>24)]
 }
 
 // trimPadding cuts the padding that a text of whole groups may end with.
