@@ -116,21 +116,27 @@ func (s *scanner) quoted() (text []byte, escaped bool) {
 // plain is how many bytes there are before the first that is a quote, a backslash,
 // a control character or no ASCII.
 func plain(text []byte) (n int) {
-	const each, high = 0x0101010101010101, 0x8080808080808080
-	for len(text)-n >= 8 {
-		w := binary.LittleEndian.Uint64(text[n:])
-		// A byte that is less than what is taken off it borrows into its high bit;
-		// what it borrows from the next does not matter, as the lowest one counts.
-		stop := (((w ^ '"'*each) - each) | ((w ^ '\\'*each) - each) | (w - ' '*each) | w) & high
-		if stop != 0 {
-			return n + bits.TrailingZeros64(stop)/8
+	for rest := text; len(rest) >= 16; rest, n = rest[16:], n+16 {
+		a, b := stops(binary.LittleEndian.Uint64(rest)), stops(binary.LittleEndian.Uint64(rest[8:]))
+		if a != 0 {
+			return n + bits.TrailingZeros64(a)/8
 		}
-		n += 8
+		if b != 0 {
+			return n + 8 + bits.TrailingZeros64(b)/8
+		}
 	}
 	for n < len(text) && ' ' <= text[n] && text[n] < utf8.RuneSelf && text[n] != '"' && text[n] != '\\' {
 		n++
 	}
 	return n
+}
+
+// stops sets the high bit of the lowest of eight bytes at which plain ends; those
+// above it mean nothing. A byte that is less than what is taken off it borrows into
+// its high bit, and maybe from the next.
+func stops(w uint64) uint64 {
+	const each, high = 0x0101010101010101, 0x8080808080808080
+	return (((w ^ '"'*each) - each) | ((w ^ '\\'*each) - each) | (w - ' '*each) | w) & high
 }
 
 // rune passes over a character that is no ASCII.
