@@ -36,8 +36,8 @@ func newDigits() *[4 * 256]uint32 {
 	return &all
 }
 
-// decodedLen is how many bytes text decodes to at most.
-func decodedLen(text []byte) int { return base64.RawStdEncoding.DecodedLen(len(text)) }
+// decodedLen is how many bytes a text without line breaks decodes to, if it does.
+func decodedLen(text []byte) int { return base64.RawStdEncoding.DecodedLen(len(trimPadding(text))) }
 
 // decodeBase64 decodes text in either alphabet, padded or not, and strictly: bits
 // after the end must be zero, so that no two texts mean the same bytes. It uses dst

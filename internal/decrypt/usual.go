@@ -45,7 +45,7 @@ func readUsual(body []byte) (e envelope, ok bool) {
 // decoded decodes iv and p into memory of their own, one piece. That both are
 // base64 without line breaks shows that they are strings of JSON without escapes.
 func (e envelope) decoded() (s sealed, ok bool) {
-	n := decodedLen(trimPadding(e.p))
+	n := decodedLen(e.p)
 	memory := make([]byte, n+decodedLen(e.iv))
 	if _, ok := decodeDigits(memory[:n:n], e.p); !ok {
 		return s, false
