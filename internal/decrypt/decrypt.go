@@ -95,19 +95,19 @@ func (o *Opener) with(keys []*key, private []*rsa.PrivateKey) *Opener {
 // The caller promises that a MAC over body held: only then is it safe to let a
 // sender see whether a CBC body opened. Open does not change or retain body.
 func (o *Opener) Open(body []byte, first int) (Opened, error) {
-	s, err := read(body)
+	s, isSealed, err := read(body)
 	switch {
 	case err != nil:
 		return Opened{}, err
-	case s == nil:
+	case !isSealed:
 		return Opened{Plaintext: body, Secret: NoSecret}, nil
 	case len(s.key) > 0:
-		return o.openWrapped(s)
+		return o.openWrapped(&s)
 	}
-	if opened, err := o.openGCM(s, first, nil); err == nil {
+	if opened, err := o.openGCM(&s, first, nil); err == nil {
 		return opened, nil
 	}
-	return o.openCBC(s, first)
+	return o.openCBC(&s, first)
 }
 
 // OpenAuthenticated opens a body that nothing vouches for but its own tag: only
@@ -115,11 +115,11 @@ func (o *Opener) Open(body []byte, first int) (Opened, error) {
 // a wrapped key, which anybody could have made, and a plaintext body are
 // ErrDecrypt, as is every failure. It does not change or retain body.
 func (o *Opener) OpenAuthenticated(body []byte, usable func(secret int) bool) (Opened, error) {
-	s, err := read(body)
-	if err != nil || s == nil || len(s.key) > 0 {
+	s, isSealed, err := read(body)
+	if err != nil || !isSealed || len(s.key) > 0 {
 		return Opened{}, ErrDecrypt
 	}
-	return o.openGCM(s, NoSecret, usable)
+	return o.openGCM(&s, NoSecret, usable)
 }
 
 func (o *Opener) openGCM(s *sealed, first int, usable func(int) bool) (Opened, error) {

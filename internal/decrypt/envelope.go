@@ -2,7 +2,6 @@ package decrypt
 
 import (
 	"bytes"
-	"encoding/base64"
 	"errors"
 	"io"
 
@@ -11,10 +10,11 @@ import (
 
 // sealed is a body that has to be opened.
 type sealed struct {
-	key  []byte // the wrapped AES key in base64; empty: none
-	iv   []byte // decoded; nil: it precedes the ciphertext in text
-	text []byte // the ciphertext in base64
-	buf  []byte // what text was decoded to last
+	key   []byte // the wrapped AES key in base64; empty: none
+	iv    []byte // decoded; nil: it precedes the ciphertext in text
+	text  []byte // the ciphertext in base64
+	buf   []byte // what text was decoded to last
+	fresh bool   // buf still holds that
 }
 
 // split decodes text and returns the iv and the ciphertext, whose memory is the
@@ -23,41 +23,51 @@ func (s *sealed) split(ivSize int) (iv, ciphertext []byte, ok bool) {
 	if s.iv != nil && len(s.iv) != ivSize {
 		return nil, nil, false
 	}
-	b, ok := decodeBase64(s.buf, s.text)
-	s.buf = b
+	if !s.fresh {
+		s.buf, ok = decodeBase64(s.buf, s.text)
+		if !ok {
+			return nil, nil, false
+		}
+	}
+	s.fresh = false
 	switch {
-	case !ok:
-		return nil, nil, false
 	case s.iv != nil:
-		return s.iv, b, true
-	case len(b) < ivSize:
+		return s.iv, s.buf, true
+	case len(s.buf) < ivSize:
 		return nil, nil, false
 	}
-	return b[:ivSize], b[ivSize:], true
+	return s.buf[:ivSize], s.buf[ivSize:], true
 }
 
 // whitespace is what JSON (RFC 8259, section 2) allows around a value.
 const whitespace = " \t\r\n"
 
-// read tells what kind of body it has. It returns nil for a JSON object that is
-// no envelope.
-func read(body []byte) (*sealed, error) {
+// read tells what kind of body it has. isSealed is false for a JSON object that
+// is no envelope.
+func read(body []byte) (s sealed, isSealed bool, err error) {
 	body = bytes.Trim(body, whitespace)
-	if len(body) == 0 {
-		return nil, ErrDecrypt
+	switch {
+	case len(body) == 0:
+		return s, false, ErrDecrypt
+	case body[0] != '{':
+		return sealed{text: body}, true, nil
+	case isOther(body):
+		return s, false, nil
 	}
-	if body[0] != '{' {
-		return &sealed{text: body}, nil
+	if e, ok := readUsual(body); ok {
+		if s, ok := e.decoded(); ok {
+			return s, true, nil
+		}
 	}
 	e, err := readEnvelope(body)
 	if err != nil || e == nil {
-		return nil, err
+		return s, false, err
 	}
 	iv, ok := decodeBase64(nil, e.iv)
 	if !ok {
-		return nil, ErrDecrypt
+		return s, false, ErrDecrypt
 	}
-	return &sealed{key: e.key, iv: iv, text: e.p}, nil
+	return sealed{key: e.key, iv: iv, text: e.p}, true, nil
 }
 
 // envelope holds the members of an envelope, unescaped; nil: absent.
@@ -152,31 +162,4 @@ func readString(dec *jsontext.Decoder, body []byte, nullable bool) (text []byte,
 	}
 	text, err = jsontext.AppendUnquote(make([]byte, 0, len(quoted)), quoted)
 	return text, err == nil
-}
-
-// The strict forms of base64 (RFC 4648): bits after the end must be zero, so
-// that no two texts mean the same bytes.
-var (
-	stdBase64    = base64.StdEncoding.Strict()
-	urlBase64    = base64.URLEncoding.Strict()
-	rawStdBase64 = base64.RawStdEncoding.Strict()
-	rawURLBase64 = base64.RawURLEncoding.Strict()
-)
-
-// decodeBase64 decodes text in either alphabet, padded or not. It uses dst for
-// the result and grows it where it is too short. Line breaks are skipped.
-func decodeBase64(dst, text []byte) ([]byte, bool) {
-	if n := rawStdBase64.DecodedLen(len(text)); cap(dst) < n || dst == nil {
-		dst = make([]byte, n)
-	}
-	std, url := rawStdBase64, rawURLBase64
-	if bytes.HasSuffix(bytes.TrimRight(text, "\r\n"), []byte("=")) {
-		std, url = stdBase64, urlBase64
-	}
-	for _, encoding := range []*base64.Encoding{std, url} {
-		if n, err := encoding.Decode(dst[:cap(dst)], text); err == nil {
-			return dst[:n], true
-		}
-	}
-	return dst, false
 }

@@ -15,7 +15,7 @@ const (
 
 // key is an AES key in every mode that it may be used in.
 type key struct {
-	name  string // as JWA (RFC 7518) begins a cipher's name: A256
+	names struct{ gcm12, gcm16, cbc string }
 	block cipher.Block
 	gcm12 cipher.AEAD
 	gcm16 cipher.AEAD
@@ -43,7 +43,10 @@ func newKey(b []byte) *key {
 	if err != nil {
 		return nil
 	}
-	return &key{name: fmt.Sprintf("A%d", 8*len(b)), block: block, gcm12: gcm12, gcm16: gcm16}
+	k := &key{block: block, gcm12: gcm12, gcm16: gcm16}
+	prefix := fmt.Sprintf("A%d", 8*len(b)) // as JWA (RFC 7518) begins a cipher's name
+	k.names.gcm12, k.names.gcm16, k.names.cbc = prefix+"GCM", prefix+"GCM-16", prefix+"CBC"
+	return k
 }
 
 // secretKey returns the AES key that a webhook secret stands for.
@@ -60,12 +63,12 @@ func secretKey(secret string) []byte {
 func (k *key) openGCM(s *sealed) (plaintext []byte, name string, ok bool) {
 	if iv, text, ok := s.split(shortIV); ok {
 		if plaintext, err := k.gcm12.Open(text[:0], iv, text, nil); err == nil {
-			return plaintext, k.name + "GCM", true
+			return plaintext, k.names.gcm12, true
 		}
 	}
 	if iv, text, ok := s.split(longIV); ok {
 		if plaintext, err := k.gcm16.Open(text[:0], iv, text, nil); err == nil {
-			return plaintext, k.name + "GCM-16", true
+			return plaintext, k.names.gcm16, true
 		}
 	}
 	return nil, "", false
@@ -83,7 +86,7 @@ func (k *key) openCBC(s *sealed) (plaintext []byte, name string, ok bool) {
 	if !ok || !isObject(text[:n]) {
 		return nil, "", false
 	}
-	return text[:n], k.name + "CBC", true
+	return text[:n], k.names.cbc, true
 }
 
 // unpad returns the length of b, whole blocks, without its PKCS #7 padding (RFC

@@ -201,5 +201,3 @@ func (p *parser) assertions(failed *int, any *bool) error {
 	_, err := p.dec.ReadToken()
 	return errNotJSON(err)
 }
-
-func printable(c byte) bool { return ' ' <= c && c <= '~' }

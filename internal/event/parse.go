@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -36,15 +35,23 @@ var ErrMalformed = errors.New("malformed event")
 // string; the top level wins. One of an impossible form counts as absent. The
 // findings stand in data: what is there in another shape counts as absent too.
 func Parse(payload []byte) (Event, error) {
-	p := parsers.Get().(*parser)
-	defer p.release()
-	p.reset(payload)
-	e, err := p.event()
-	if err != nil {
-		return Event{}, fmt.Errorf("%w: %w", ErrMalformed, err)
+	e, ok := usual(payload)
+	if !ok {
+		var err error
+		if e, err = unusual(payload); err != nil {
+			return Event{}, fmt.Errorf("%w: %w", ErrMalformed, err)
+		}
 	}
 	e.Payload = payload
 	return e, nil
+}
+
+// unusual reads an event that may be written in any way, or be none.
+func unusual(payload []byte) (Event, error) {
+	p := parsers.Get().(*parser)
+	defer p.release()
+	p.reset(payload)
+	return p.event()
 }
 
 // layouts are tried in order. The platform writes the first, without a colon
@@ -177,7 +184,7 @@ func (p *parser) text(name string, dst *string) error {
 
 // scalar reads a number or a string of allowed characters into dst, and passes
 // over all else.
-func (p *parser) scalar(dst *string, allowed func(c byte) bool) error {
+func (p *parser) scalar(dst *string, allowed class) error {
 	switch p.dec.PeekKind() {
 	case '0', '"':
 		token, err := p.dec.ReadToken()
@@ -211,23 +218,4 @@ func parseTime(s string) (time.Time, error) {
 		}
 	}
 	return time.Time{}, errors.New("created: not a time such as 2022-02-16T14:33:11.889-0500")
-}
-
-func validName(s string, allowed func(c byte) bool) bool {
-	if len(s) == 0 || len(s) > MaxNameBytes {
-		return false
-	}
-	for i := range len(s) {
-		if !allowed(s[i]) {
-			return false
-		}
-	}
-	return true
-}
-
-func visible(c byte) bool { return '!' <= c && c <= '~' }
-
-func typeChar(c byte) bool {
-	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' ||
-		strings.IndexByte("._-", c) >= 0
 }

@@ -33,8 +33,9 @@ func newSecrets(form Form, all []Secret) ([]*secret, error) {
 	return secrets, nil
 }
 
-func (s *secret) liveAt(now time.Time) bool {
-	return s.notAfter.IsZero() || now.Before(s.notAfter)
+// live asks for the time only where a secret has an end.
+func (s *secret) live(now func() time.Time) bool {
+	return s.notAfter.IsZero() || now().Before(s.notAfter)
 }
 
 // attempt is the work on one request. It is reused, so that the usual request

@@ -57,9 +57,9 @@ func (r *reader) header(name, value []byte) bool {
 	}
 	expected := r.expect != "" && equalFold(name, r.expect)
 	for len(value) >= shortest {
-		end := bytes.IndexAny(value, " ,\t")
-		if end < 0 {
-			end = len(value)
+		end := 0
+		for end < len(value) && value[end] != ' ' && value[end] != ',' && value[end] != '\t' {
+			end++
 		}
 		r.add(name, value[:end], expected)
 		value = value[min(end+1, len(value)):]

@@ -2,7 +2,6 @@ package verify
 
 import (
 	"net/textproto"
-	"time"
 
 	"golang.org/x/time/rate"
 )
@@ -45,7 +44,7 @@ func (k *knowledge) header() string {
 }
 
 // accept returns the match that c is and remembers it.
-func (v *Verifier) accept(s *secret, scheme int, c *candidate, now time.Time) Match {
+func (v *Verifier) accept(s *secret, scheme int, c *candidate) Match {
 	old := s.known.Load()
 	if old.covers(scheme, c) {
 		if v.last.Load() != old {
@@ -64,7 +63,7 @@ func (v *Verifier) accept(s *secret, scheme int, c *candidate, now time.Time) Ma
 		k.match.Encoding = Base64
 	}
 	cheap := old != nil && old.scheme == scheme
-	if cheap && !v.relearn.AllowN(now, 1) {
+	if cheap && !v.relearn.AllowN(v.now(), 1) {
 		return k.match
 	}
 	if s.known.CompareAndSwap(old, k) {

@@ -133,34 +133,33 @@ func (v *Verifier) Verify(h Headers, payload []byte) (Match, error) {
 	if len(a.candidates) == 0 {
 		return Match{}, ErrNotSigned
 	}
-	now := v.now()
 	for s := range v.ordered(last) {
 		k := s.knownOr(last)
-		if k == nil || !s.liveAt(now) {
+		if k == nil || !s.live(v.now) {
 			continue
 		}
 		if c := a.try(s, k.scheme, payload); c != nil {
-			return v.accept(s, k.scheme, c, now), nil
+			return v.accept(s, k.scheme, c), nil
 		}
 	}
-	return v.discover(a, payload, last, now)
+	return v.discover(a, payload, last)
 }
 
 // discover tries all that Verify has not: schemes that are not known for a
 // secret, and secrets that have ended, so that the operator hears of those.
-func (v *Verifier) discover(a *attempt, payload []byte, last *knowledge, now time.Time) (Match, error) {
+func (v *Verifier) discover(a *attempt, payload []byte, last *knowledge) (Match, error) {
 	err := ErrNoValidSignature
 	for s := range v.ordered(last) {
 		for scheme := range s.signers {
 			if !a.worthwhile(s, scheme) {
 				continue
 			}
-			if last != nil && !v.discovery.AllowN(now, min(len(payload)+discoveryFixed, discoveryBurst)) {
+			if last != nil && !v.discovery.AllowN(v.now(), min(len(payload)+discoveryFixed, discoveryBurst)) {
 				return Match{}, err
 			}
 			switch c := a.try(s, scheme, payload); {
-			case c != nil && s.liveAt(now):
-				return v.accept(s, scheme, c, now), nil
+			case c != nil && s.live(v.now):
+				return v.accept(s, scheme, c), nil
 			case c != nil:
 				err = ErrExpiredSecret
 			}
