@@ -24,6 +24,25 @@ func TestUsualEvents(t *testing.T) {
 	}
 }
 
+// TestUsualStrings puts what may end or break a string at every place of one, as
+// bytes are looked at many at a time.
+func TestUsualStrings(t *testing.T) {
+	for _, piece := range []string{
+		"\x00", "\x1f", " ", "!", "#", "[", "]", "\x7f", "\x80", "\xc3\xa9", "\xed\xa0\x80", "\xff", `"`, `\`, `\n`, `\"`,
+		`\u00e9`, `\uD7FF`, `\ud800`, `\uDBff`, `\udc00`, `\uDFFF`, `\ue000`, `\u12G4`,
+	} {
+		for before := range 40 {
+			payload := fmt.Sprintf(`%s{"x":"%s%s%s"}}`, head, strings.Repeat("~", before), piece, strings.Repeat("~", 20))
+			e, ok := event.Usual([]byte(payload))
+			_, err := event.Unusual([]byte(payload))
+			require.Equal(t, err == nil, ok, "%q after %d", piece, before)
+			if ok {
+				requireSame(t, payload, e)
+			}
+		}
+	}
+}
+
 // FuzzUsual: what the reader of usual events takes, the one of all others takes
 // too, and reads the same.
 func FuzzUsual(f *testing.F) {
