@@ -38,6 +38,7 @@ type gateway struct {
 	public, admin  string // host:port
 	certificate    []byte // PEM, of the public listener; empty: it has no TLS
 	log            string
+	binary         string
 	cmd            *exec.Cmd
 	ended          chan struct{} // closed when it has ended
 }
@@ -61,13 +62,13 @@ func startGateway(binary, dir string, s *services, variables ...string) (*gatewa
 			return nil, fmt.Errorf("build the gateway: %w\n%s", err, out)
 		}
 	}
-	g := &gateway{secret: newSecret(), prefix: fmt.Sprintf("abuse-%d", time.Now().UnixNano()), log: filepath.Join(dir, "gateway.log"), ended: make(chan struct{})}
+	g := &gateway{binary: binary, secret: newSecret(), prefix: fmt.Sprintf("abuse-%d", time.Now().UnixNano()), log: filepath.Join(dir, "gateway.log"), ended: make(chan struct{})}
 	log, err := os.Create(g.log)
 	if err != nil {
 		return nil, err
 	}
 	defer log.Close()
-	g.cmd = exec.Command(binary, "serve")
+	g.cmd = exec.Command("nice", "-n", gatewayNiceness, binary, "serve")
 	g.cmd.Env = append([]string{
 		"PATH=" + os.Getenv("PATH"), "AWAREID_WEBHOOK_ID=" + webhookID, "AWAREID_WEBHOOK_SECRETS=" + g.secret,
 		"HTTP_ADDR=127.0.0.1:0", "ADMIN_ADDR=127.0.0.1:0", "TRUSTED_PROXIES=" + loadBalancer,

@@ -96,7 +96,7 @@ func machine() string {
 
 // version is what the gateway says of itself.
 func (g *gateway) version() string {
-	out, err := exec.Command(g.cmd.Path, "version").Output()
+	out, err := exec.Command(g.binary, "version").Output()
 	if err != nil {
 		return "gateway of an unknown version"
 	}
