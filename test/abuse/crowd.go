@@ -56,7 +56,8 @@ func (c *crowd) once(ctx context.Context, t target, address int, r *report, each
 		return
 	}
 	defer w.Close()
-	defer context.AfterFunc(ctx, func() { w.Close() })()
+	// Beneath TLS, whose word of parting the gateway would answer.
+	defer context.AfterFunc(ctx, func() { w.tcp.Close() })()
 	if status := each(w); status != none || ctx.Err() == nil {
 		r.answered(status)
 	}
