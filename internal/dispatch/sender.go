@@ -17,23 +17,20 @@ import (
 )
 
 // sender writes to the partitions that one broker leads. A produce request costs
-// about the same for one of them as for many, so what comes while requests are
-// under way goes together in the next one. Nothing waits for company.
+// about the same for one of them as for many, so what comes while one is under way
+// goes together in the next. Nothing waits for company.
 type sender struct {
 	kafka *Kafka
 
 	mu     sync.Mutex
 	queue  []*shipment
-	flying int // requests that others wait for
+	flying bool // a request is under way that others wait for
 }
 
 const (
-	// maxFlying is how many requests to a broker are under way before others wait
-	// for one of them to be answered.
-	maxFlying = 2
-	// flyingFor is the longest that one is waited for: a partition whose replicas
-	// are slow must not hold up the others for longer.
-	flyingFor = 50 * time.Millisecond
+	// flyingFor is the longest that a request is waited for: a partition whose
+	// replicas are slow, or a broker far away, must not hold up the others.
+	flyingFor = 5 * time.Millisecond
 	// maxFreight bounds the bytes of a request. A broker takes 100 MiB by default
 	// (socket.request.max.bytes).
 	maxFreight = 8 << 20
@@ -62,11 +59,11 @@ func (s *sender) send(x *shipment) {
 	s.launch()
 }
 
-// launch starts a request where there is something to send and not too much
-// under way. The lock is held.
+// launch starts a request where there is something to send and nothing to wait
+// for. The lock is held.
 func (s *sender) launch() {
-	if s.flying < maxFlying && len(s.queue) > 0 {
-		s.flying++
+	if !s.flying && len(s.queue) > 0 {
+		s.flying = true
 		go s.fly(s.load())
 	}
 }
@@ -89,7 +86,7 @@ func (s *sender) fly(load []*shipment) {
 	landed := sync.OnceFunc(func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		s.flying--
+		s.flying = false
 		s.launch()
 	})
 	late := time.AfterFunc(flyingFor, landed)
