@@ -124,8 +124,7 @@ func nextSequence(sequence int32, records int) int32 {
 }
 
 // batchBuffers are memory for encoded batches. One is given back when nobody
-// reads it any more, and not after a request without an answer, whose connection
-// may still read it.
+// reads it any more: not where any attempt was without an answer.
 type batchBuffers struct{ pool sync.Pool }
 
 var buffers batchBuffers

@@ -195,7 +195,9 @@ func (l *lane) transmit(batch []*entry) (int64, error) {
 		l.noteHealth(verdict)
 		if verdict == stored {
 			l.session.sequence = nextSequence(l.session.sequence, len(batch))
-			buffers.give(encoded) // who sent it has nothing more to read
+			if !maybeStored { // else a connection without an answer may still read it
+				buffers.give(encoded)
+			}
 			return base, nil
 		}
 		maybeStored = maybeStored || verdict == perhapsStored
