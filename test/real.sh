@@ -130,11 +130,15 @@ kafka_answers() { # kafka_answers BROKER...
 }
 
 # run_tests gives the command a process group of its own, so that an interruption can end
-# all of it, and the signals that a shell would have its background processes ignore.
+# all of it, and the signals that a shell would have its background processes ignore. It
+# stays in the session of the services: where Linux shares the processors between sessions
+# first (sched_autogroup), "nice" says nothing between two of them.
 run_tests() {
   local status=0
-  setsid env --default-signal=INT,QUIT "$@" &
+  set -m
+  env --default-signal=INT,QUIT "$@" &
   tests=$!
+  set +m
   wait "$tests" || status=$?
   tests=
   ((status == 0)) || show_logs_of_dead || true
