@@ -43,7 +43,7 @@ const maxGuesses = 20
 func adminListener(l net.Listener, proof *TLS) net.Listener {
 	capped := newCappedListener(Limits{
 		ReadTimeout: adminTime, MaxConnections: maxAdminConnections, MaxConnectionsPerAddress: maxAdminConnectionsPerAddress,
-	}, addresses{trusted: loopback})
+	}, addresses{trusted: loopback}, nil)
 	capped.Listener, capped.tls = l, proof
 	capped.refused, capped.failed, capped.proxySeen = func(*problem, netip.Addr) {}, func(string, netip.Addr) {}, func() {}
 	return capped

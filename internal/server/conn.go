@@ -24,6 +24,7 @@ import (
 // for a while, its patience.
 type conn struct {
 	net.Conn  // with TLS inside, where there is TLS
+	carrier   *carrier
 	peer      netip.Addr
 	once      sync.Once
 	closed    func()
@@ -150,29 +151,18 @@ func (c *conn) Read(p []byte) (int, error) {
 	return 0, io.EOF
 }
 
-// carrier is what bytes go over, below TLS where there is TLS, which writes while it
-// reads, too: it answers a peer that changes its keys (RFC 8446, section 4.6.3).
-type carrier struct {
-	net.Conn
-	writeTime time.Duration // in which a peer must take what is written at once
-}
-
-// Write writes, and fails where the peer does not take it in time: one that asks
-// and never reads is cut. The time begins with the write, whatever was written
-// before: fasthttp's own begins with the answer before, and a refusal of what
-// came late on a kept connection would find it over.
-func (c carrier) Write(p []byte) (int, error) {
-	c.Conn.SetWriteDeadline(time.Now().Add(c.writeTime))
-	return c.Conn.Write(p)
-}
-
-// CloseWrite ends our half.
-func (c carrier) CloseWrite() error {
-	half, ok := c.Conn.(interface{ CloseWrite() error })
-	if !ok {
-		return errors.ErrUnsupported
+// introduce is told that something authentic has come over the connection.
+func introduce(over net.Conn) {
+	if c, ok := over.(*conn); ok {
+		c.carrier.introduce()
 	}
-	return half.CloseWrite()
+}
+
+// leaveGate is for who waits for something else than the peer.
+func leaveGate(over net.Conn) {
+	if c, ok := over.(*conn); ok {
+		c.carrier.leave()
+	}
 }
 
 // linger makes Close wait a little for the peer to end. Where a connection is
@@ -191,6 +181,8 @@ const (
 // counts for as long as its close takes: TLS has a last word to send, and a peer may
 // not read it.
 func (c *conn) Close() (err error) {
+	c.carrier.leave() // before it waits for the peer; what it has to say takes another turn
+	defer c.carrier.leave()
 	if c.goToRest() {
 		return nil
 	}
@@ -205,15 +197,15 @@ func (c *conn) Close() (err error) {
 }
 
 // drain ends our half, of TLS and of what carries it, and drops what the peer
-// still sends.
+// still sends. Who closes may be another than who reads, so it has a carrier of its own.
 func (c *conn) drain() {
-	below := c.Conn
-	if t, ok := below.(*tls.Conn); ok {
+	if t, ok := c.Conn.(*tls.Conn); ok {
 		_ = t.CloseWrite() // there is nothing to end where the handshake failed
-		below = t.NetConn()
+		c.carrier.leave()
 	}
-	half, ok := below.(interface{ CloseWrite() error })
-	if !ok || half.CloseWrite() != nil || below.SetReadDeadline(time.Now().Add(lingerTime)) != nil {
+	below := newCarrier(c.carrier.Conn, c.carrier.gate, c.carrier.from, 0)
+	defer below.leave()
+	if below.CloseWrite() != nil || below.SetReadDeadline(time.Now().Add(lingerTime)) != nil {
 		return
 	}
 	io.CopyN(io.Discard, below, lingerBytes)

@@ -54,7 +54,13 @@ func (s *Server) HoldAtMost(most, perAddress int) {
 }
 
 // Carrier is what a connection's bytes go over.
-func Carrier(c net.Conn, writeTime time.Duration) net.Conn { return carrier{c, writeTime} }
+func Carrier(c net.Conn, writeTime time.Duration) net.Conn {
+	gate, err := newGate()
+	if err != nil {
+		panic(err) // of a size that is no size
+	}
+	return newCarrier(c, gate, netip.Prefix{}, writeTime)
+}
 
 // Resting is how many connections wait without buffers.
 func (s *Server) Resting() (n int) {

@@ -132,6 +132,7 @@ func (s *Server) authenticate(c *fiber.Ctx, h *hook, p *payload) (decrypt.Opened
 	}
 	defer h.waiting.leave(site, size)
 	// Who waits does no work, and could wait for all places but for the bounds here.
+	leaveGate(c.Context().Conn())
 	s.atWork.give(1)
 	defer s.atWork.retake(1)
 	opened, err = s.hold(c, h, k, p)

@@ -20,6 +20,7 @@ type cappedListener struct {
 	net.Listener
 	tls       *TLS // nil: plain
 	addresses addresses
+	gate      *gate // nil: nobody is a stranger
 	total     int
 	perSite   int
 	writeTime time.Duration
@@ -38,9 +39,9 @@ type cappedListener struct {
 	left chan struct{} // holds one where a connection has left
 }
 
-func newCappedListener(limits Limits, addresses addresses) *cappedListener {
+func newCappedListener(limits Limits, addresses addresses, gate *gate) *cappedListener {
 	return &cappedListener{
-		addresses: addresses, total: limits.MaxConnections, perSite: limits.MaxConnectionsPerAddress, writeTime: limits.ReadTimeout,
+		addresses: addresses, gate: gate, total: limits.MaxConnections, perSite: limits.MaxConnectionsPerAddress, writeTime: limits.ReadTimeout,
 		open: map[*conn]struct{}{}, sites: map[netip.Prefix]int{}, left: make(chan struct{}, 1),
 	}
 }
@@ -106,8 +107,9 @@ func (l *cappedListener) admit(accepted net.Conn) (net.Conn, *problem) {
 	case limited && l.sites[from] >= l.perSite:
 		return nil, errSite
 	}
+	below := newCarrier(accepted, l.gate, from, l.writeTime)
 	c := &conn{
-		Conn: l.tls.server(carrier{accepted, l.writeTime}), peer: peer, failed: l.failed,
+		Conn: l.tls.server(below), carrier: below, peer: peer, failed: l.failed,
 		rest: rest{serve: l.serve}, parting: l.parting, patience: l.patience,
 	}
 	c.closed = func() { l.leave(c, from) }

@@ -35,6 +35,7 @@ func (s *Server) receive(c *fiber.Ctx) error {
 	if refused, ok := err.(*problem); ok {
 		return refused
 	}
+	introduce(c.Context().Conn())
 	e, reason := s.read(opened, err, received)
 	release := p.handOver()
 	ctx, cancel := context.WithDeadline(context.Background(), read.Add(s.opts.Limits.RequestTimeout))

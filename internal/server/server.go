@@ -131,7 +131,11 @@ func New(opts Options) (*Server, error) {
 		large:     make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2)),
 		held:      budget{limit: l.BodyBudgetBytes / heldShare},
 	}
-	s.listener = newCappedListener(l, s.addresses)
+	gate, err := newGate()
+	if err != nil {
+		return nil, fmt.Errorf("gate: %w", err)
+	}
+	s.listener = newCappedListener(l, s.addresses, gate)
 	s.listener.refused = s.refuseConnection
 	s.listener.proxySeen = s.warnOfProxy
 	s.listener.tls, s.listener.failed = opts.TLS, s.failHandshake
@@ -140,7 +144,6 @@ func New(opts Options) (*Server, error) {
 		func() float64 { return float64(s.bodies.used.Load()) },
 		func() float64 { return float64(s.atWork.used.Load()) },
 		func() float64 { return float64(s.countHeld()) })
-	var err error
 	if s.rates, err = newRates(l.RequestsPerAddress); err != nil {
 		return nil, fmt.Errorf("rate per address: %w", err)
 	}

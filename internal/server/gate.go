@@ -1,0 +1,66 @@
+package server
+
+import (
+	"net/netip"
+	"runtime"
+	"sync/atomic"
+
+	lru "github.com/hashicorp/golang-lru/v2"
+)
+
+// gate lets strangers work on at most half of the processors at a time. A stranger is
+// a connection over which, and from whose address, nothing authentic has come yet. Go
+// runs whoever is ready in turn and knows no priorities: a callback takes half a dozen
+// turns, and beside hundreds of strangers who always have something to read it would
+// wait for all of them each time.
+//
+// A stranger's turn lasts from what it reads to its next read. Who waits for its peer
+// holds no place. Places are taken in the order in which they were asked for.
+type gate struct {
+	places chan struct{} // holds one for each stranger at work
+	known  *lru.Cache[netip.Prefix, struct{}]
+}
+
+// knownSites bounds how many addresses are remembered for what came from them.
+const knownSites = 1 << 12
+
+func newGate() (*gate, error) {
+	known, err := lru.New[netip.Prefix, struct{}](knownSites)
+	return &gate{places: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2)), known: known}, err
+}
+
+// visit is a connection's way through the gate. Only the goroutine that serves the
+// connection enters; it may be seen out by others.
+type visit struct {
+	gate   *gate
+	from   netip.Prefix
+	known  bool // no stranger; for the serving goroutine alone
+	inside atomic.Bool
+}
+
+// knows says whether something authentic has come from there; a nil gate knows all.
+func (g *gate) knows(from netip.Prefix) bool { return g == nil || g.known.Contains(from) }
+
+// enter waits for a place, unless the stranger has one.
+func (v *visit) enter() {
+	if !v.inside.Load() {
+		v.gate.places <- struct{}{}
+		v.inside.Store(true)
+	}
+}
+
+// leave gives the place up, where there is one.
+func (v *visit) leave() {
+	if v.inside.CompareAndSwap(true, false) {
+		<-v.gate.places
+	}
+}
+
+// introduce is told that something authentic has come.
+func (v *visit) introduce() {
+	if !v.known {
+		v.known = true
+		v.gate.known.Add(v.from, struct{}{})
+		v.leave()
+	}
+}
