@@ -15,6 +15,7 @@ type carrier struct {
 	visit
 	transfer                // a stranger's
 	writeTime time.Duration // in which a peer must take what is written at once
+	refused   int           // requests since the last read
 }
 
 func newCarrier(c net.Conn, g *gate, from netip.Prefix, writeTime time.Duration) *carrier {
@@ -27,6 +28,7 @@ func newCarrier(c net.Conn, g *gate, from netip.Prefix, writeTime time.Duration)
 
 // Read reads. It ends a stranger's turn and waits for the next.
 func (c *carrier) Read(p []byte) (int, error) {
+	c.refused = 0
 	if c.inTurns() {
 		c.leave()
 		return c.readInTurn(p)

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -162,6 +163,24 @@ func introduce(over net.Conn) {
 func leaveGate(over net.Conn) {
 	if c, ok := over.(*conn); ok {
 		c.carrier.leave()
+	}
+}
+
+// giveWay lets others have their turn where a connection is refused several requests
+// that came in one read. After the first of them it will wait for the next read
+// anyhow, as a rule.
+func giveWay(over net.Conn) {
+	c, ok := over.(*conn)
+	if !ok {
+		return
+	}
+	if c.carrier.refused++; c.carrier.refused == 1 {
+		return
+	}
+	if c.carrier.known {
+		runtime.Gosched()
+	} else {
+		c.carrier.pass()
 	}
 }
 

@@ -75,3 +75,22 @@ func (s *Server) Resting() (n int) {
 	}
 	return n
 }
+
+// FillGate takes all places that strangers have at work, and returns how to give them
+// up again.
+func (s *Server) FillGate() (empty func()) {
+	gate := s.listener.gate
+	all := make([]visit, cap(gate.places))
+	for i := range all {
+		all[i].gate = gate
+		all[i].enter()
+	}
+	return func() {
+		for i := range all {
+			all[i].leave()
+		}
+	}
+}
+
+// AtGate is how many strangers are at work.
+func (s *Server) AtGate() int { return len(s.listener.gate.places) }

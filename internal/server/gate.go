@@ -14,8 +14,8 @@ import (
 // turns, and beside hundreds of strangers who always have something to read it would
 // wait for all of them each time.
 //
-// A stranger's turn lasts from what it reads to its next read. Who waits for its peer
-// holds no place. Places are taken in the order in which they were asked for.
+// A stranger's turn lasts from what it reads to its next read, or the refusal of one of
+// many requests that came together. Who waits for its peer holds no place. Places are taken in the order in which they were asked for.
 type gate struct {
 	places chan struct{} // holds one for each stranger at work
 	known  *lru.Cache[netip.Prefix, struct{}]
@@ -54,6 +54,12 @@ func (v *visit) leave() {
 	if v.inside.CompareAndSwap(true, false) {
 		<-v.gate.places
 	}
+}
+
+// pass gives the place up to who waits for one, and takes another.
+func (v *visit) pass() {
+	v.leave()
+	v.enter()
 }
 
 // introduce is told that something authentic has come.

@@ -173,6 +173,9 @@ func (b *backend) start(t testing.TB, s setUp, g *gateway) *gateway {
 		if err := within(10*time.Second, g.Shutdown); err != nil {
 			t.Error("the server does not stop:", err)
 		}
+		if n := g.AtGate(); n > 0 {
+			t.Error("strangers at work when all have left:", n)
+		}
 	})
 	return g
 }

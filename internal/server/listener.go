@@ -89,6 +89,11 @@ func (l *cappedListener) Close() error {
 // proxies may take: who comes past them cannot lock out those behind them.
 const proxyShare = 10
 
+// sendBuffer is how many bytes of answers, which have some hundred each, the system
+// keeps for a peer that does not read them. By itself it keeps megabytes, and who asks
+// without reading has all of them written.
+const sendBuffer = 16 << 10
+
 func (l *cappedListener) admit(accepted net.Conn) (net.Conn, *problem) {
 	peer := peerOf(accepted)
 	if l.addresses.looksLikeProxy(peer) {
@@ -106,6 +111,9 @@ func (l *cappedListener) admit(accepted net.Conn) (net.Conn, *problem) {
 		return nil, errConnections
 	case limited && l.sites[from] >= l.perSite:
 		return nil, errSite
+	}
+	if tcp, ok := accepted.(*net.TCPConn); ok {
+		_ = tcp.SetWriteBuffer(sendBuffer) // without it the system's own bound holds
 	}
 	below := newCarrier(accepted, l.gate, from, l.writeTime)
 	c := &conn{

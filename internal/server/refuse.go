@@ -3,7 +3,6 @@ package server
 import (
 	"errors"
 	"net/netip"
-	"runtime"
 	"runtime/debug"
 	"strconv"
 
@@ -49,7 +48,7 @@ func (s *Server) refuse(c *fiber.Ctx, err error) error {
 // place. Then others have their turn: one connection may carry hundreds of requests
 // in one read, and whoever waits for its answer would wait for all of them.
 func (s *Server) turnAway(ctx *fasthttp.RequestCtx, p *problem) {
-	defer runtime.Gosched()
+	defer giveWay(ctx.Conn())
 	if s.listener.crowded() {
 		ctx.SetConnectionClose()
 	}

@@ -38,6 +38,16 @@ func (g *gateway) dial(t *testing.T) *conn {
 	return &conn{Conn: over, r: bufio.NewReader(over)}
 }
 
+// dialFromElsewhere leaves a TLS handshake to the first request.
+func (g *gateway) dialFromElsewhere(t *testing.T) *conn {
+	c := dialFrom(t, g.address, &net.TCPAddr{IP: net.IPv4(127, 0, 0, 2)})
+	if g.client == nil {
+		return c
+	}
+	over := tls.Client(c.Conn, g.client)
+	return &conn{Conn: over, r: bufio.NewReader(over)}
+}
+
 func dialFrom(t *testing.T, address string, local net.Addr) *conn {
 	c, err := (&net.Dialer{LocalAddr: local}).DialContext(t.Context(), "tcp", address)
 	require.NoError(t, err)
