@@ -50,6 +50,7 @@ abuse: ## attack the gateway in many ways beside honest events, see docs/abuse.m
 	@command -v slowhttptest >/dev/null || test $$(id -u) != 0 || { apt-get update -qq && apt-get install -qq -y --no-install-recommends slowhttptest; } >&2
 	test/real.sh go run ./test/abuse
 	test/real.sh go run ./test/abuse -tls -attacks '^forged'
+	test/real.sh go run ./test/abuse -connections 12000 -attacks 'connections$$'
 
 lint: ## formatting, vet, staticcheck, gosec, and whether the modules are what go.sum says
 	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo "run gofmt -w on these"; exit 1; }

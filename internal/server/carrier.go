@@ -48,7 +48,7 @@ func (c *carrier) Write(p []byte) (int, error) {
 	return c.Conn.Write(p)
 }
 
-// introduce is told that something authentic has come.
+// introduce ends its being a stranger's.
 func (c *carrier) introduce() {
 	c.visit.introduce()
 	c.transfer = transfer{}

@@ -152,7 +152,7 @@ func (c *conn) Read(p []byte) (int, error) {
 	return 0, io.EOF
 }
 
-// introduce is told that something authentic has come over the connection.
+// introduce is told that an event has come over the connection, for the first time.
 func introduce(over net.Conn) {
 	if c, ok := over.(*conn); ok {
 		c.carrier.introduce()

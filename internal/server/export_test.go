@@ -94,3 +94,8 @@ func (s *Server) FillGate() (empty func()) {
 
 // AtGate is how many strangers are at work.
 func (s *Server) AtGate() int { return len(s.listener.gate.places) }
+
+// Knows says whether an event has been taken from an address.
+func (s *Server) Knows(addr net.Addr) bool {
+	return s.listener.gate.knows(site(addr.(*net.TCPAddr).AddrPort().Addr()))
+}

@@ -9,7 +9,7 @@ import (
 )
 
 // gate lets strangers work on at most half of the processors at a time. A stranger is
-// a connection over which, and from whose address, nothing authentic has come yet. Go
+// a connection over which, and from whose address, no event has been taken yet. Go
 // runs whoever is ready in turn and knows no priorities: a callback takes half a dozen
 // turns, and beside hundreds of strangers who always have something to read it would
 // wait for all of them each time.
@@ -62,7 +62,7 @@ func (v *visit) pass() {
 	v.enter()
 }
 
-// introduce is told that something authentic has come.
+// introduce makes known where the visit is from.
 func (v *visit) introduce() {
 	if !v.known {
 		v.known = true

@@ -86,3 +86,15 @@ func TestUnreadAnswersAreFew(t *testing.T) {
 	g.eventually(t, "gateway_connections", 0)
 	require.Less(t, g.metric(`gateway_refusals_total{cause="path"}`), float64(requests/20))
 }
+
+// TestRepeatsIntroduceNobody: anyone can send one who has seen a callback.
+func TestRepeatsIntroduceNobody(t *testing.T) {
+	g := newBackend(t).serve(t)
+	callback := g.valid(t)
+	require.Equal(t, 200, g.dial(t).send(callback).answer(t).status)
+	c := g.dialFromElsewhere(t)
+	require.Contains(t, c.send(callback).answer(t).body, "duplicate")
+	require.False(t, g.Knows(c.LocalAddr()))
+	require.Contains(t, c.send(g.valid(t)).answer(t).body, "accepted")
+	require.True(t, g.Knows(c.LocalAddr()))
+}

@@ -35,7 +35,7 @@ func (s *Server) receive(c *fiber.Ctx) error {
 	if refused, ok := err.(*problem); ok {
 		return refused
 	}
-	introduce(c.Context().Conn())
+	leaveGate(c.Context().Conn())
 	e, reason := s.read(opened, err, received)
 	release := p.handOver()
 	ctx, cancel := context.WithDeadline(context.Background(), read.Add(s.opts.Limits.RequestTimeout))
@@ -50,6 +50,9 @@ func (s *Server) receive(c *fiber.Ctx) error {
 		Event: e, WebhookID: h.ID, Origin: dispatch.Callback, ReceivedAt: received,
 		Traceparent: traceparent(c), Release: release,
 	})
+	if err == nil && outcome != dispatch.Duplicate { // who has seen a callback can repeat it
+		introduce(c.Context().Conn())
+	}
 	return s.answer(c, h, e, outcome, err, received)
 }
 

@@ -32,6 +32,13 @@ type strength struct {
 	Requests    int `json:"requests,omitempty"`    // answered or cut off; of churn, connections made
 }
 
+// within is as much of it as finds room among so many connections, of which a gateway
+// keeps a tenth for trusted proxies, and the honest have some.
+func (s strength) within(connections int) strength {
+	s.Connections = min(s.Connections, connections*5/6)
+	return s
+}
+
 // none stands for the absence of an answer.
 const none = 0
 

@@ -12,7 +12,7 @@ func connectionAttacks() []attack {
 		{name: "idle connections", imitates: "10,000 connections that replay one authentic event, and stay",
 			run: idle, answers: []int{http.StatusOK, http.StatusServiceUnavailable, none}, atLeast: strength{Connections: idleConnections, Requests: idleConnections}},
 		{name: "refused connections", imitates: "10,000 connections that ask for what is not there, and would stay",
-			run: refused, answers: []int{http.StatusNotFound, none}, atLeast: strength{Connections: maxConnections / 2}},
+			run: refused, answers: []int{http.StatusNotFound, none}, atLeast: strength{Connections: 2500}},
 		{name: "silent connections", imitates: "12,000 connections that never say a word",
 			run: silent, answers: []int{http.StatusRequestTimeout, none}, atLeast: strength{Connections: idleConnections}},
 		{name: "churn", imitates: "connections that are made and closed at once, with and without a reset",
@@ -20,9 +20,12 @@ func connectionAttacks() []attack {
 	}
 }
 
-// idleConnections find room: nine tenths of maxConnections are for whom is no
-// trusted proxy.
-const idleConnections = 10_000
+// idleConnections are more than find room by default: nine tenths of all places are for
+// whom is no trusted proxy.
+const (
+	idleConnections   = 10_000
+	silentConnections = 12_000
+)
 
 // idle connections were served, so that the gateway has no reason to end them. That
 // the event is in Kafka once is seen at the end.
@@ -39,7 +42,7 @@ func idle(ctx context.Context, t target, r *report) {
 	})
 }
 
-// refused connections are ended as soon as half of all places are taken.
+// refused connections are ended as soon as three quarters of all places are taken.
 func refused(ctx context.Context, t target, r *report) {
 	c := crowd{size: idleConnections, perAddress: crowdPerAddress, pause: churnPause}
 	c.run(ctx, t, r, func(w *wire) int {
@@ -50,7 +53,7 @@ func refused(ctx context.Context, t target, r *report) {
 }
 
 func silent(ctx context.Context, t target, r *report) {
-	c := crowd{size: maxConnections, perAddress: crowdPerAddress, pause: churnPause}
+	c := crowd{size: silentConnections, perAddress: crowdPerAddress, pause: churnPause}
 	c.run(ctx, t, r, func(w *wire) int { return w.answer().status })
 }
 

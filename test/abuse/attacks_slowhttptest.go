@@ -14,11 +14,12 @@ import (
 // the same. Its connections come from one address, 127.0.0.1, so that the cap for
 // one address, 512, holds most of them back.
 func slowhttptestAttacks() []attack {
+	held, answered := strength{Connections: 400}, strength{Requests: 1000}
 	return []attack{
-		slowhttptest("slow headers", "-H", "-i", "2"),
-		slowhttptest("slow bodies", "-B", "-i", "2", "-s", "900000"),
-		slowhttptest("ranges", "-R"),
-		slowhttptest("slow reading", "-X", "-k", "10", "-w", "2", "-y", "8", "-n", "5", "-z", "4"),
+		slowhttptest("slow headers", held, "-H", "-i", "2"),
+		slowhttptest("slow bodies", held, "-B", "-i", "2", "-s", "900000"),
+		slowhttptest("ranges", answered, "-R"),
+		slowhttptest("slow reading", held, "-X", "-k", "10", "-w", "2", "-y", "8", "-n", "5", "-z", "4"),
 	}
 }
 
@@ -26,11 +27,11 @@ func slowhttptestAttacks() []attack {
 // 10 s, end them.
 const slowhttptestTime = 16 * time.Second
 
-func slowhttptest(what string, arguments ...string) attack {
+func slowhttptest(what string, atLeast strength, arguments ...string) attack {
 	return attack{
 		name: "slowhttptest: " + what, imitates: "slowhttptest " + strings.Join(arguments, " "), program: "slowhttptest",
 		run:     func(ctx context.Context, t target, r *report) { runSlowhttptest(ctx, t, r, arguments) },
-		atLeast: strength{Connections: 400}, lasts: slowhttptestTime,
+		atLeast: atLeast, lasts: slowhttptestTime,
 	}
 }
 

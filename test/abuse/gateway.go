@@ -24,10 +24,6 @@ const (
 	// default.
 	ratePerAddress = 1000
 
-	// maxConnections is more than by default, so that 10,000 that are no
-	// trusted proxy's find room.
-	maxConnections = 12_000
-
 	readyPatience = 30 * time.Second
 	stopPatience  = 40 * time.Second
 )
@@ -72,7 +68,7 @@ func startGateway(binary, dir string, s *services, variables ...string) (*gatewa
 	g.cmd.Env = append([]string{
 		"PATH=" + os.Getenv("PATH"), "AWAREID_WEBHOOK_ID=" + webhookID, "AWAREID_WEBHOOK_SECRETS=" + g.secret,
 		"HTTP_ADDR=127.0.0.1:0", "ADMIN_ADDR=127.0.0.1:0", "TRUSTED_PROXIES=" + loadBalancer,
-		fmt.Sprintf("HTTP_RATE_PER_ADDRESS=%d", ratePerAddress), fmt.Sprintf("HTTP_MAX_CONNECTIONS=%d", maxConnections),
+		fmt.Sprintf("HTTP_RATE_PER_ADDRESS=%d", ratePerAddress),
 		"REDIS_URL=" + s.redisURL, "KAFKA_BROKERS=" + s.brokers, "KAFKA_TOPIC_PREFIX=" + g.prefix, "SPOOL_DIR=" + filepath.Join(dir, "spool"),
 	}, variables...)
 	g.cmd.Stdout, g.cmd.Stderr = log, log

@@ -9,6 +9,7 @@
 //	go run ./test/abuse -broker kfake -without-slowhttptest
 //	go run ./test/abuse -attacks 'forged|idle' -length 5s
 //	go run ./test/abuse -tls -attacks '^forged'
+//	go run ./test/abuse -connections 12000 -attacks 'connections$'
 //
 // All of it is on loopback: the gateway believes the one address that honest
 // events come from to be its load balancer's, and attackers come from others of
@@ -34,6 +35,7 @@ type options struct {
 	broker        string
 	quiet, length time.Duration
 	rate          int // honest events a second
+	connections   int // HTTP_MAX_CONNECTIONS
 	only          *regexp.Regexp
 	without       bool // slowhttptest
 	tls           bool
@@ -59,6 +61,7 @@ func parse() (o options, err error) {
 	flag.DurationVar(&o.quiet, "quiet", 15*time.Second, "how long honest traffic is measured without an attack")
 	flag.DurationVar(&o.length, "length", 15*time.Second, "how long each attack lasts")
 	flag.IntVar(&o.rate, "rate", 200, "honest events a second")
+	flag.IntVar(&o.connections, "connections", 5000, "HTTP_MAX_CONNECTIONS; with 12000 all of 10,000 connections find room")
 	flag.Func("attacks", "a regular expression: no other attacks happen", func(text string) (err error) {
 		o.only, err = regexp.Compile(text)
 		return err
@@ -72,6 +75,8 @@ func parse() (o options, err error) {
 	switch {
 	case o.broker != realBrokers && o.broker != fake:
 		return o, fmt.Errorf("-broker is %s or %s, not %q", realBrokers, fake, o.broker)
+	case o.connections < 1000:
+		return o, fmt.Errorf("-connections is 1000 or more")
 	case o.rate < 1 || o.length < time.Second || o.quiet < time.Second:
 		return o, fmt.Errorf("-rate is 1 or more, -quiet and -length are 1s or more")
 	}

@@ -18,7 +18,8 @@ var adminClient = http.Client{Timeout: 5 * time.Second}
 // observation is what the gateway says of itself.
 type observation struct {
 	connections, bodyBytes, spooled float64
-	failures                        float64 // answers 5xx since the start
+	refused                         float64 // answers 4xx since the start
+	failures                        float64 // answers 5xx since then
 	internal                        float64 // of these, those for a fault of its own
 }
 
@@ -45,6 +46,7 @@ func (g *gateway) observe() (o observation, err error) {
 		connections: sum("gateway_connections", nil),
 		bodyBytes:   sum("gateway_body_bytes", nil),
 		spooled:     sum("gateway_spool_entries", nil),
+		refused:     sum("gateway_http_answers_total", func(code string) bool { return code[0] == '4' }),
 		failures:    sum("gateway_http_answers_total", func(code string) bool { return code[0] == '5' }),
 		internal:    sum("gateway_refusals_total", func(cause string) bool { return cause == "internal" }),
 	}, nil

@@ -136,7 +136,7 @@ func (l *lab) allCurves() []curve {
 	return append(ids,
 		curve{name: "connections", title: "Open connections, 64 of them busy", values: []int{64, 1000, 10_000}, prepare: l.withConnections, rival: most},
 		curve{name: "webhooks", title: "Webhooks configured", values: []int{1, 50, 500}, prepare: l.withWebhooks, rival: most},
-		curve{name: "partitions", title: "Partitions of the one topic", values: []int{12, 120, 1200}, prepare: withPartitions, rival: most},
+		curve{name: "partitions", title: "Partitions of the one topic", values: []int{12, 120, 1200}, prepare: l.withPartitions, rival: most},
 	)
 }
 
@@ -146,8 +146,16 @@ func upTo(most int) []int {
 	return append(few, most)
 }
 
-func withPartitions(_ context.Context, n int) (setting, aside, error) {
-	return setting{partitions: n}, nil, nil
+// firstRecords is how many events go to a new topic for each of its partitions ahead of
+// the load, so that hardly one has none: a partition's first record costs Kafka tens of
+// times as much as those behind it.
+const firstRecords = 8
+
+func (l *lab) withPartitions(ctx context.Context, n int) (setting, aside, error) {
+	callbacks, err := l.signer(setting{}, usual.cipher).sign(firstRecords*n, usual.size)
+	return setting{partitions: n}, func(s *server) (func(), error) {
+		return func() {}, s.warm(ctx, rival{}, callbacks, usual.connections)
+	}, err
 }
 
 func (l *lab) withWebhooks(_ context.Context, n int) (set setting, _ aside, _ error) {
