@@ -200,8 +200,7 @@ const (
 // counts for as long as its close takes: TLS has a last word to send, and a peer may
 // not read it.
 func (c *conn) Close() (err error) {
-	c.carrier.leave() // before it waits for the peer; what it has to say takes another turn
-	defer c.carrier.leave()
+	c.carrier.leave()
 	if c.goToRest() {
 		return nil
 	}
@@ -220,7 +219,6 @@ func (c *conn) Close() (err error) {
 func (c *conn) drain() {
 	if t, ok := c.Conn.(*tls.Conn); ok {
 		_ = t.CloseWrite() // there is nothing to end where the handshake failed
-		c.carrier.leave()
 	}
 	below := newCarrier(c.carrier.Conn, c.carrier.gate, c.carrier.from, 0)
 	defer below.leave()

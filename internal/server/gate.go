@@ -29,8 +29,8 @@ func newGate() (*gate, error) {
 	return &gate{places: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2)), known: known}, err
 }
 
-// visit is a connection's way through the gate. Only the goroutine that serves the
-// connection enters; it may be seen out by others.
+// visit is a connection's way through the gate, with one place at most. Who reads may be
+// another goroutine than who writes or closes.
 type visit struct {
 	gate   *gate
 	from   netip.Prefix
@@ -43,9 +43,12 @@ func (g *gate) knows(from netip.Prefix) bool { return g == nil || g.known.Contai
 
 // enter waits for a place, unless the stranger has one.
 func (v *visit) enter() {
-	if !v.inside.Load() {
-		v.gate.places <- struct{}{}
-		v.inside.Store(true)
+	if v.inside.Load() {
+		return
+	}
+	v.gate.places <- struct{}{}
+	if !v.inside.CompareAndSwap(false, true) { // another goroutine has entered meanwhile
+		<-v.gate.places
 	}
 }
 

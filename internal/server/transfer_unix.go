@@ -3,85 +3,67 @@
 package server
 
 import (
-	"io"
 	"net"
 	"os"
 	"syscall"
 )
 
-// transfer moves a stranger's bytes. net.Conn reads as soon as it can, and what it
-// reads takes time, too; here the system is only asked by who is inside the gate.
+// transfer moves a stranger's bytes in one direction. net.Conn reads as soon as it can,
+// and what it reads takes time, too; here the system is only asked by who is inside the
+// gate.
 type transfer struct {
-	raw         syscall.RawConn // nil: the connection moves its bytes itself
-	read, write func(fd uintptr) (done bool)
-	p           []byte // of the call under way
-	n           int
-	err         error
+	conn net.Conn
+	what string
+	when func(once func(fd uintptr) (done bool)) error // repeats it when the system is ready again
+	once func(fd uintptr) (done bool)
+	p    []byte // of the call under way
+	n    int
+	err  error
 }
 
-func (c *carrier) inTurns() bool { return c.raw != nil }
-
-// prepare has bytes moved in turns, where the connection is the system's.
-func (c *carrier) prepare() {
-	system, ok := c.Conn.(syscall.Conn)
+// transfers are nil where the connection is not the system's.
+func transfers(c net.Conn, v *visit) (in, out *transfer) {
+	system, ok := c.(syscall.Conn)
 	if !ok {
-		return
+		return nil, nil
 	}
 	raw, err := system.SyscallConn()
 	if err != nil {
-		return
+		return nil, nil
 	}
-	c.raw = raw
-	c.read = func(fd uintptr) bool { return c.once(fd, syscall.Read) }
-	c.write = func(fd uintptr) bool { return c.once(fd, syscall.Write) }
+	in = &transfer{conn: c, what: "read", when: raw.Read}
+	in.once = func(fd uintptr) bool { return in.attempt(int(fd), v, syscall.Read) }
+	out = &transfer{conn: c, what: "write", when: raw.Write}
+	out.once = func(fd uintptr) bool { return out.attempt(int(fd), v, syscall.Write) }
+	return in, out
 }
 
-// once makes a system call inside the gate. It is not done where it would block, and
-// waits outside then.
-func (c *carrier) once(fd uintptr, call func(int, []byte) (int, error)) (done bool) {
-	c.enter()
+// attempt makes the system call inside the gate. Where the system has to wait, that is
+// done outside.
+func (t *transfer) attempt(fd int, v *visit, call func(int, []byte) (int, error)) (done bool) {
+	v.enter()
 	for {
-		switch c.n, c.err = call(int(fd), c.p); c.err {
+		switch t.n, t.err = call(fd, t.p); t.err {
 		case syscall.EINTR:
 			continue
 		case syscall.EAGAIN:
-			c.leave()
+			v.leave()
 			return false
 		}
 		return true
 	}
 }
 
-func (c *carrier) readInTurn(p []byte) (int, error) {
-	if len(p) == 0 {
-		return 0, nil
-	}
-	n, err := c.move("read", p, c.raw.Read, c.transfer.read)
-	if n == 0 && err == nil {
-		return 0, io.EOF
-	}
-	return n, err
-}
-
-func (c *carrier) writeInTurn(p []byte) (written int, err error) {
-	for written < len(p) && err == nil {
-		var n int
-		n, err = c.move("write", p[written:], c.raw.Write, c.transfer.write)
-		written += n
-	}
-	return written, err
-}
-
-// move is one call of the system, whose errors it returns as package net does.
-func (c *carrier) move(what string, p []byte, when func(func(uintptr) bool) error, once func(uintptr) bool) (int, error) {
-	c.p = p
-	err := when(once)
-	c.p = nil
+// move moves some of the bytes, and returns the errors of package net.
+func (t *transfer) move(p []byte) (int, error) {
+	t.p = p
+	err := t.when(t.once)
+	t.p = nil
 	if err != nil {
 		return 0, err
 	}
-	if c.err != nil {
-		err = &net.OpError{Op: what, Net: "tcp", Source: c.LocalAddr(), Addr: c.RemoteAddr(), Err: os.NewSyscallError(what, c.err)}
+	if t.err != nil {
+		err = &net.OpError{Op: t.what, Net: "tcp", Source: t.conn.LocalAddr(), Addr: t.conn.RemoteAddr(), Err: os.NewSyscallError(t.what, t.err)}
 	}
-	return max(0, c.n), err
+	return max(0, t.n), err
 }
