@@ -15,7 +15,8 @@ import (
 // wait for all of them each time.
 //
 // A stranger's turn lasts from what it reads to its next read, or the refusal of one of
-// many requests that came together. Who waits for its peer holds no place. Places are taken in the order in which they were asked for.
+// many requests that came together. Who waits for its peer holds no place. Places are
+// taken in the order in which they were asked for.
 type gate struct {
 	places chan struct{} // holds one for each stranger at work
 	known  *lru.Cache[netip.Prefix, struct{}]
@@ -38,7 +39,7 @@ type visit struct {
 	inside atomic.Bool
 }
 
-// knows says whether something authentic has come from there; a nil gate knows all.
+// knows says whether an event has been taken from there; a nil gate knows all.
 func (g *gate) knows(from netip.Prefix) bool { return g == nil || g.known.Contains(from) }
 
 // enter waits for a place, unless the stranger has one.
