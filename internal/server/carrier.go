@@ -22,6 +22,7 @@ type carrier struct {
 func newCarrier(c net.Conn, g *gate, from netip.Prefix, writeTime time.Duration) *carrier {
 	carrier := &carrier{Conn: c, visit: visit{gate: g, from: from, known: g.knows(from)}, writeTime: writeTime}
 	if !carrier.known {
+		carrier.gone = make(chan struct{})
 		carrier.in, carrier.out = transfers(c, &carrier.visit)
 	}
 	return carrier
@@ -46,10 +47,11 @@ func (c *carrier) Read(p []byte) (int, error) {
 // before: fasthttp's own begins with the answer before, and a refusal of what
 // came late on a kept connection would find it over.
 //
-// It goes on with a stranger's turn, or is one of its own.
+// It goes on with a stranger's turn, or is one of its own. What TLS says while the
+// connection is closed takes none.
 func (c *carrier) Write(p []byte) (written int, err error) {
 	c.Conn.SetWriteDeadline(time.Now().Add(c.writeTime))
-	if c.out == nil {
+	if c.ended() || c.out == nil {
 		return c.Conn.Write(p)
 	}
 	if !c.inside.Load() {

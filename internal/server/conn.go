@@ -177,7 +177,7 @@ func giveWay(over net.Conn) {
 	if c.carrier.refused++; c.carrier.refused == 1 {
 		return
 	}
-	if c.carrier.known {
+	if c.carrier.in == nil {
 		runtime.Gosched()
 	} else {
 		c.carrier.pass()
@@ -205,6 +205,7 @@ func (c *conn) Close() (err error) {
 		return nil
 	}
 	c.once.Do(func() {
+		c.carrier.end()
 		if c.lingering.Load() {
 			c.drain()
 		}

@@ -37,20 +37,33 @@ type visit struct {
 	from   netip.Prefix
 	known  bool // no stranger; for the serving goroutine alone
 	inside atomic.Bool
+	gone   chan struct{} // closed when the connection is; nil where it never enters
 }
 
 // knows says whether an event has been taken from there; a nil gate knows all.
-func (g *gate) knows(from netip.Prefix) bool { return g == nil || g.known.Contains(from) }
-
-// enter waits for a place, unless the stranger has one.
-func (v *visit) enter() {
-	if v.inside.Load() {
-		return
+func (g *gate) knows(from netip.Prefix) bool {
+	if g == nil {
+		return true
 	}
-	v.gate.places <- struct{}{}
+	_, known := g.known.Get(from)
+	return known
+}
+
+// enter waits for a place, unless the stranger has one. It is false where the connection
+// is closed meanwhile: who closes may hold what those inside wait for.
+func (v *visit) enter() bool {
+	if v.inside.Load() {
+		return true
+	}
+	select {
+	case v.gate.places <- struct{}{}:
+	case <-v.gone:
+		return false
+	}
 	if !v.inside.CompareAndSwap(false, true) { // another goroutine has entered meanwhile
 		<-v.gate.places
 	}
+	return true
 }
 
 // leave gives the place up, where there is one.
@@ -64,6 +77,24 @@ func (v *visit) leave() {
 func (v *visit) pass() {
 	v.leave()
 	v.enter()
+}
+
+// end has nobody wait any more. It is called once.
+func (v *visit) end() {
+	v.leave()
+	if v.gone != nil {
+		close(v.gone)
+	}
+}
+
+// ended says whether end was called.
+func (v *visit) ended() bool {
+	select {
+	case <-v.gone:
+		return true
+	default:
+		return false
+	}
 }
 
 // introduce makes known where the visit is from.

@@ -26,8 +26,7 @@ func TestStrangersWaitForEachOther(t *testing.T) {
 		stranger := g.dialFromElsewhere(t)
 		answered := make(chan int, 1)
 		go func() { answered <- stranger.send(g.valid(t)).answer(t).status }()
-		require.Equal(t, 404, known.ping(t))
-		require.Empty(t, answered)
+		require.Never(t, func() bool { return len(answered) > 0 }, 50*time.Millisecond, 10*time.Millisecond)
 		empty()
 		require.Equal(t, 200, <-answered)
 	})
@@ -97,4 +96,23 @@ func TestRepeatsIntroduceNobody(t *testing.T) {
 	require.False(t, g.Knows(c.LocalAddr()))
 	require.Contains(t, c.send(g.valid(t)).answer(t).body, "accepted")
 	require.True(t, g.Knows(c.LocalAddr()))
+}
+
+// TestShutdownDoesNotWaitForStrangers who wait for a place when its time is over.
+func TestShutdownDoesNotWaitForStrangers(t *testing.T) {
+	overBoth(t, func(t *testing.T, b *backend) {
+		g := b.serve(t)
+		empty := g.FillGate()
+		defer empty()
+		stranger := g.dialFromElsewhere(t)
+		go stranger.send("P")
+		g.eventually(t, "gateway_connections", 1)
+		stopped := make(chan error, 1)
+		go func() { stopped <- within(200*time.Millisecond, g.Shutdown) }()
+		select {
+		case <-stopped:
+		case <-time.After(10 * time.Second):
+			t.Fatal("it does not end")
+		}
+	})
 }

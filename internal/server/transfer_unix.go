@@ -41,7 +41,10 @@ func transfers(c net.Conn, v *visit) (in, out *transfer) {
 // attempt makes the system call inside the gate. Where the system has to wait, that is
 // done outside.
 func (t *transfer) attempt(fd int, v *visit, call func(int, []byte) (int, error)) (done bool) {
-	v.enter()
+	if !v.enter() {
+		t.n, t.err = 0, net.ErrClosed
+		return true
+	}
 	for {
 		switch t.n, t.err = call(fd, t.p); t.err {
 		case syscall.EINTR:
@@ -61,6 +64,9 @@ func (t *transfer) move(p []byte) (int, error) {
 	t.p = nil
 	if err != nil {
 		return 0, err
+	}
+	if t.err == net.ErrClosed {
+		return 0, t.err
 	}
 	if t.err != nil {
 		err = &net.OpError{Op: t.what, Net: "tcp", Source: t.conn.LocalAddr(), Addr: t.conn.RemoteAddr(), Err: os.NewSyscallError(t.what, t.err)}
