@@ -9,7 +9,8 @@ import (
 )
 
 // gate lets strangers work on at most half of the processors at a time. A stranger is
-// a connection over which, and from whose address, no event has been taken yet. Go
+// a connection over which no event has been taken yet, and from whose address none had
+// been when it began. Go
 // runs whoever is ready in turn and knows no priorities: a callback takes half a dozen
 // turns, and beside hundreds of strangers who always have something to read it would
 // wait for all of them each time.

@@ -98,17 +98,18 @@ func TestRepeatsIntroduceNobody(t *testing.T) {
 	require.True(t, g.Knows(c.LocalAddr()))
 }
 
-// TestShutdownDoesNotWaitForStrangers who wait for a place when its time is over.
+// TestShutdownDoesNotWaitForStrangers who have begun another request, and wait for a
+// place, when its time is over.
 func TestShutdownDoesNotWaitForStrangers(t *testing.T) {
 	overBoth(t, func(t *testing.T, b *backend) {
 		g := b.serve(t)
+		stranger := g.dialFromElsewhere(t)
+		require.Equal(t, 404, stranger.ping(t))
 		empty := g.FillGate()
 		defer empty()
-		stranger := g.dialFromElsewhere(t)
-		go stranger.send("P")
-		g.eventually(t, "gateway_connections", 1)
+		stranger.send("P")
 		stopped := make(chan error, 1)
-		go func() { stopped <- within(200*time.Millisecond, g.Shutdown) }()
+		go func() { stopped <- within(50*time.Millisecond, g.Shutdown) }()
 		select {
 		case <-stopped:
 		case <-time.After(10 * time.Second):
