@@ -10,10 +10,9 @@ import (
 
 // gate lets strangers work on at most half of the processors at a time. A stranger is
 // a connection over which no event has been taken yet, and from whose address none had
-// been when it began. Go
-// runs whoever is ready in turn and knows no priorities: a callback takes half a dozen
-// turns, and beside hundreds of strangers who always have something to read it would
-// wait for all of them each time.
+// been when it began. Go runs whoever is ready in turn and knows no priorities: a
+// callback takes half a dozen turns, and beside hundreds of strangers who always have
+// something to read it would wait for all of them each time.
 //
 // A stranger's turn lasts from what it reads to its next read, or the refusal of one of
 // many requests that came together. Who waits for its peer holds no place. Places are
