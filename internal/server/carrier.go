@@ -20,8 +20,8 @@ type carrier struct {
 }
 
 func newCarrier(c net.Conn, g *gate, from netip.Prefix, writeTime time.Duration) *carrier {
-	carrier := &carrier{Conn: c, visit: visit{gate: g, from: from, known: g.knows(from)}, writeTime: writeTime}
-	if !carrier.known {
+	carrier := &carrier{Conn: c, visit: visit{gate: g, from: from}, writeTime: writeTime}
+	if !g.knows(from) {
 		carrier.gone = make(chan struct{})
 		carrier.in, carrier.out = transfers(c, &carrier.visit)
 	}
@@ -67,8 +67,11 @@ func (c *carrier) Write(p []byte) (written int, err error) {
 
 // introduce ends its being a stranger's.
 func (c *carrier) introduce() {
-	c.visit.introduce()
-	c.in, c.out = nil, nil
+	if c.in != nil {
+		c.gate.introduce(c.from)
+		c.leave()
+		c.in, c.out = nil, nil
+	}
 }
 
 // CloseWrite ends our half.

@@ -223,6 +223,7 @@ func (c *conn) drain() {
 	}
 	below := newCarrier(c.carrier.Conn, c.carrier.gate, c.carrier.from, 0)
 	defer below.leave()
+	defer time.AfterFunc(lingerTime, below.end).Stop() // in line for the gate, too
 	if below.CloseWrite() != nil || below.SetReadDeadline(time.Now().Add(lingerTime)) != nil {
 		return
 	}

@@ -56,7 +56,7 @@ func BenchmarkForged(b *testing.B) {
 // address than the forger's, who stays a stranger. Nothing is behind it that could take
 // the event.
 func learn(b *testing.B, g *gateway) {
-	platform := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 2)}}
+	platform := net.Dialer{LocalAddr: elsewhere}
 	c, err := platform.Dial("tcp", g.address)
 	require.NoError(b, err)
 	defer c.Close()

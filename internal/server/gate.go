@@ -35,12 +35,14 @@ func newGate() (*gate, error) {
 type visit struct {
 	gate   *gate
 	from   netip.Prefix
-	known  bool // no stranger; for the serving goroutine alone
 	inside atomic.Bool
 	gone   chan struct{} // closed when the connection is; nil where it never enters
 }
 
-// knows says whether an event has been taken from there; a nil gate knows all.
+// introduce makes an address known.
+func (g *gate) introduce(from netip.Prefix) { g.known.Add(from, struct{}{}) }
+
+// knows says whether an address was introduced; a nil gate knows all.
 func (g *gate) knows(from netip.Prefix) bool {
 	if g == nil {
 		return true
@@ -81,7 +83,6 @@ func (v *visit) pass() {
 
 // end has nobody wait any more. It is called once.
 func (v *visit) end() {
-	v.leave()
 	if v.gone != nil {
 		close(v.gone)
 	}
@@ -94,14 +95,5 @@ func (v *visit) ended() bool {
 		return true
 	default:
 		return false
-	}
-}
-
-// introduce makes known where the visit is from.
-func (v *visit) introduce() {
-	if !v.known {
-		v.known = true
-		v.gate.known.Add(v.from, struct{}{})
-		v.leave()
 	}
 }

@@ -23,7 +23,7 @@ func TestStrangersWaitForEachOther(t *testing.T) {
 		require.Equal(t, 404, known.ping(t), "what is refused over it")
 		require.Equal(t, 200, g.dial(t).send(g.valid(t)).answer(t).status, "from the same address")
 
-		stranger := g.dialFromElsewhere(t)
+		stranger := g.dialAs(t, elsewhere)
 		answered := make(chan int, 1)
 		go func() { answered <- stranger.send(g.valid(t)).answer(t).status }()
 		require.Never(t, func() bool { return len(answered) > 0 }, 50*time.Millisecond, 10*time.Millisecond)
@@ -91,7 +91,7 @@ func TestRepeatsIntroduceNobody(t *testing.T) {
 	g := newBackend(t).serve(t)
 	callback := g.valid(t)
 	require.Equal(t, 200, g.dial(t).send(callback).answer(t).status)
-	c := g.dialFromElsewhere(t)
+	c := g.dialAs(t, elsewhere)
 	require.Contains(t, c.send(callback).answer(t).body, "duplicate")
 	require.False(t, g.Knows(c.LocalAddr()))
 	require.Contains(t, c.send(g.valid(t)).answer(t).body, "accepted")
@@ -103,7 +103,7 @@ func TestRepeatsIntroduceNobody(t *testing.T) {
 func TestShutdownDoesNotWaitForStrangers(t *testing.T) {
 	overBoth(t, func(t *testing.T, b *backend) {
 		g := b.serve(t)
-		stranger := g.dialFromElsewhere(t)
+		stranger := g.dialAs(t, elsewhere)
 		require.Equal(t, 404, stranger.ping(t))
 		empty := g.FillGate()
 		defer empty()

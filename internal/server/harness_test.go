@@ -20,6 +20,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kfake"
@@ -173,9 +174,7 @@ func (b *backend) start(t testing.TB, s setUp, g *gateway) *gateway {
 		if err := within(10*time.Second, g.Shutdown); err != nil {
 			t.Error("the server does not stop:", err)
 		}
-		if n := g.AtGate(); n > 0 {
-			t.Error("strangers at work when all have left:", n)
-		}
+		assert.Eventually(t, func() bool { return g.AtGate() == 0 }, 5*time.Second, time.Millisecond, "strangers at work when all have left")
 	})
 	return g
 }

@@ -46,6 +46,11 @@ func newCappedListener(limits Limits, addresses addresses, gate *gate) *cappedLi
 	}
 }
 
+// sendBuffer is how many bytes of answers, which have some hundred each, the system
+// keeps for a peer that does not read them. By itself it keeps megabytes, and who asks
+// without reading has all of them written.
+const sendBuffer = 16 << 10
+
 // Accept returns the next connection within the caps. While the listener parts
 // it is io.EOF as soon as nobody waits to be accepted.
 func (l *cappedListener) Accept() (net.Conn, error) {
@@ -56,6 +61,9 @@ func (l *cappedListener) Accept() (net.Conn, error) {
 		}
 		admitted, refusal := l.admit(c)
 		if refusal == nil {
+			if tcp, ok := c.(*net.TCPConn); ok {
+				_ = tcp.SetWriteBuffer(sendBuffer) // without it the system's own bound holds
+			}
 			return admitted, nil
 		}
 		l.refused(refusal, peerOf(c))
@@ -89,11 +97,6 @@ func (l *cappedListener) Close() error {
 // proxies may take: who comes past them cannot lock out those behind them.
 const proxyShare = 10
 
-// sendBuffer is how many bytes of answers, which have some hundred each, the system
-// keeps for a peer that does not read them. By itself it keeps megabytes, and who asks
-// without reading has all of them written.
-const sendBuffer = 16 << 10
-
 func (l *cappedListener) admit(accepted net.Conn) (net.Conn, *problem) {
 	peer := peerOf(accepted)
 	if l.addresses.looksLikeProxy(peer) {
@@ -111,9 +114,6 @@ func (l *cappedListener) admit(accepted net.Conn) (net.Conn, *problem) {
 		return nil, errConnections
 	case limited && l.sites[from] >= l.perSite:
 		return nil, errSite
-	}
-	if tcp, ok := accepted.(*net.TCPConn); ok {
-		_ = tcp.SetWriteBuffer(sendBuffer) // without it the system's own bound holds
 	}
 	below := newCarrier(accepted, l.gate, from, l.writeTime)
 	c := &conn{

@@ -4,9 +4,9 @@
 // What the public listener does with a request, in this order: connection caps
 // at accept, framing, address, path and method, headers, body, a place at work, auth header,
 // signature, quota, decryption, parsing, freshness, dispatch, answer. Limits
-// come before work, and nothing that is not authentic is stored, logged with
-// content, or counted under a label that its sender chose. A 2xx is sent only
-// when the event is durable.
+// come before work, which strangers do on half of the processors, and nothing that
+// is not authentic is stored, logged with content, or counted under a label that
+// its sender chose. A 2xx is sent only when the event is durable.
 package server
 
 import (

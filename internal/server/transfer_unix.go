@@ -65,9 +65,6 @@ func (t *transfer) move(p []byte) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	if t.err == net.ErrClosed {
-		return 0, t.err
-	}
 	if t.err != nil {
 		err = &net.OpError{Op: t.what, Net: "tcp", Source: t.conn.LocalAddr(), Addr: t.conn.RemoteAddr(), Err: os.NewSyscallError(t.what, t.err)}
 	}

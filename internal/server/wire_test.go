@@ -29,18 +29,19 @@ type conn struct {
 }
 
 func (g *gateway) dial(t *testing.T) *conn {
-	c := dialFrom(t, g.address, nil)
-	if g.client == nil {
-		return c
+	c := g.dialAs(t, nil)
+	if over, ok := c.Conn.(*tls.Conn); ok {
+		require.NoError(t, over.HandshakeContext(t.Context()))
 	}
-	over := tls.Client(c.Conn, g.client)
-	require.NoError(t, over.HandshakeContext(t.Context()))
-	return &conn{Conn: over, r: bufio.NewReader(over)}
+	return c
 }
 
-// dialFromElsewhere leaves a TLS handshake to the first request.
-func (g *gateway) dialFromElsewhere(t *testing.T) *conn {
-	c := dialFrom(t, g.address, &net.TCPAddr{IP: net.IPv4(127, 0, 0, 2)})
+// elsewhere is an address that dial does not come from.
+var elsewhere = &net.TCPAddr{IP: net.IPv4(127, 0, 0, 2)}
+
+// dialAs comes from an address, and leaves a TLS handshake to the first request.
+func (g *gateway) dialAs(t *testing.T, local net.Addr) *conn {
+	c := dialFrom(t, g.address, local)
 	if g.client == nil {
 		return c
 	}
