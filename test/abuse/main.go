@@ -31,6 +31,9 @@ const (
 	fake        = "kfake"
 )
 
+// defaultConnections is the gateway's own default.
+const defaultConnections = 5000
+
 type options struct {
 	broker        string
 	quiet, length time.Duration
@@ -61,7 +64,7 @@ func parse() (o options, err error) {
 	flag.DurationVar(&o.quiet, "quiet", 15*time.Second, "how long honest traffic is measured without an attack")
 	flag.DurationVar(&o.length, "length", 15*time.Second, "how long each attack lasts")
 	flag.IntVar(&o.rate, "rate", 200, "honest events a second")
-	flag.IntVar(&o.connections, "connections", 5000, "HTTP_MAX_CONNECTIONS; with 12000 all of 10,000 connections find room")
+	flag.IntVar(&o.connections, "connections", defaultConnections, "HTTP_MAX_CONNECTIONS; with 12000 all of 10,000 connections find room")
 	flag.Func("attacks", "a regular expression: no other attacks happen", func(text string) (err error) {
 		o.only, err = regexp.Compile(text)
 		return err

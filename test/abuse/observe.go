@@ -99,18 +99,13 @@ var timeWait = regexp.MustCompile(`(?m)^TCP:.* tw (\d+)`)
 
 // closedPeers is how many connections are in TIME-WAIT (RFC 9293, section 3.3.2); 0 where
 // the system does not say.
-func closedPeers() int {
+func closedPeers() (n int) {
 	stat, err := os.ReadFile("/proc/net/sockstat")
 	if err != nil {
 		return 0
 	}
-	m := timeWait.FindSubmatch(stat)
-	if m == nil {
-		return 0
-	}
-	n, err := strconv.Atoi(string(m[1]))
-	if err != nil {
-		return 0
+	if m := timeWait.FindSubmatch(stat); m != nil {
+		n, _ = strconv.Atoi(string(m[1])) // digits
 	}
 	return n
 }

@@ -29,7 +29,7 @@ func TestProgram(t *testing.T) {
 	t.Run("a flood", func(t *testing.T) { oneFlood(t, g) })
 	require.NoError(t, g.stop())
 
-	g, err = options{gateway: filepath.Join(dir, "gateway"), tls: true, connections: 5000}.start(dir, services)
+	g, err = options{gateway: filepath.Join(dir, "gateway"), tls: true, connections: defaultConnections}.start(dir, services)
 	require.NoError(t, err)
 	defer g.kill()
 	t.Run("over TLS", func(t *testing.T) { overTLS(t, g) })

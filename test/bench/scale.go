@@ -147,7 +147,7 @@ func upTo(most int) []int {
 }
 
 // firstRecords is how many events go to a new topic for each of its partitions ahead of
-// the load, so that hardly one has none: a partition's first record costs Kafka tens of
+// the load, so that hardly one has none: a partition's first record costs Kafka many
 // times as much as those behind it.
 const firstRecords = 8
 
