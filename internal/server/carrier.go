@@ -28,13 +28,21 @@ func newCarrier(c net.Conn, g *gate, from netip.Prefix, writeTime time.Duration)
 	return carrier
 }
 
-// Read reads. It ends a stranger's turn and begins the next.
+// Read reads. It ends a stranger's turn and begins the next, and a request of the known
+// is under way from one that brings bytes to the next.
 func (c *carrier) Read(p []byte) (int, error) {
 	c.refused = 0
-	if c.in == nil || len(p) == 0 {
+	if len(p) == 0 {
 		return c.Conn.Read(p)
 	}
 	c.leave()
+	if c.in == nil {
+		n, err := c.Conn.Read(p)
+		if n > 0 {
+			c.begin()
+		}
+		return n, err
+	}
 	n, err := c.in.move(p)
 	if n == 0 && err == nil {
 		return 0, io.EOF
@@ -54,7 +62,7 @@ func (c *carrier) Write(p []byte) (written int, err error) {
 	if c.ended() || c.out == nil {
 		return c.Conn.Write(p)
 	}
-	if !c.inside.Load() {
+	if c.work.Load() == nil {
 		defer c.leave()
 	}
 	for written < len(p) && err == nil {

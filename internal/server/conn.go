@@ -159,9 +159,9 @@ func introduce(over net.Conn) {
 	}
 }
 
-// leaveGate is for who waits for something else than the peer.
+// leaveGate is for a stranger who waits for something else than the peer.
 func leaveGate(over net.Conn) {
-	if c, ok := over.(*conn); ok {
+	if c, ok := over.(*conn); ok && c.carrier.in != nil {
 		c.carrier.leave()
 	}
 }

@@ -93,7 +93,37 @@ func (s *Server) FillGate() (empty func()) {
 }
 
 // AtGate is how many strangers are at work.
-func (s *Server) AtGate() int { return len(s.listener.gate.places) }
+func (s *Server) AtGate() int { return cap(s.listener.gate.places) - len(s.listener.gate.places) }
+
+// KnownAtWork is how many connections of the known have a request under way.
+func (s *Server) KnownAtWork() int { return int(s.listener.gate.working.Load()) }
+
+// Visits are a known one's and a stranger's to the same gate.
+func Visits() (known, stranger *Visit) {
+	gate, err := newGate()
+	if err != nil {
+		panic(err) // of a size that is no size
+	}
+	return &Visit{visit{gate: gate}}, &Visit{visit{gate: gate}}
+}
+
+// Visit is a connection's way through the gate.
+type Visit struct{ visit }
+
+// Begin has a known one's request under way.
+func (v *Visit) Begin() { v.begin() }
+
+// Enter returns when the stranger has a place.
+func (v *Visit) Enter() { v.enter() }
+
+// Leave ends either.
+func (v *Visit) Leave() { v.leave() }
+
+// How long strangers step aside, and work in between.
+const (
+	StepAside = stepAside
+	StepBack  = stepBack
+)
 
 // Knows says whether an event has been taken from an address.
 func (s *Server) Knows(addr net.Addr) bool {

@@ -4,9 +4,13 @@ import (
 	"net"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"awareid-gateway/internal/server"
 )
 
 // TestStrangersWaitForEachOther: whom something authentic has come from does not wait
@@ -30,6 +34,63 @@ func TestStrangersWaitForEachOther(t *testing.T) {
 		empty()
 		require.Equal(t, 200, <-answered)
 	})
+}
+
+// TestStrangersStepAside for requests of the known, but not for long.
+func TestStrangersStepAside(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		known, stranger := server.Visits()
+		waits := func() time.Duration {
+			began := time.Now()
+			stranger.Enter()
+			defer stranger.Leave()
+			return time.Since(began)
+		}
+		require.Zero(t, waits(), "nobody is at work")
+
+		known.Begin()
+		require.Equal(t, server.StepAside, waits(), "somebody is for long")
+		require.Zero(t, waits(), "it has waited")
+		time.Sleep(server.StepBack)
+		require.Equal(t, server.StepAside, waits(), "and worked since")
+
+		time.Sleep(server.StepBack)
+		time.AfterFunc(server.StepAside/2, known.Leave)
+		require.Equal(t, server.StepAside/2, waits(), "somebody is for a while")
+		require.Zero(t, waits(), "who is no more")
+
+		known.Begin()
+		require.Equal(t, server.StepAside, waits(), "somebody begins anew, and it was told of the end before")
+		known.Leave()
+	})
+}
+
+// TestKnownAreAtWorkUntilAnswered, and strangers are answered nevertheless.
+func TestKnownAreAtWorkUntilAnswered(t *testing.T) {
+	b := newBackend(t)
+	g := b.serve(t)
+	known := g.dial(t)
+	require.Equal(t, 200, known.send(g.valid(t)).answer(t).status)
+
+	kafka := make(chan struct{})
+	b.kafka.ControlKey(int16(kmsg.Produce), func(kmsg.Request) (kmsg.Response, error, bool) {
+		b.kafka.SleepControl(func() { <-kafka })
+		return nil, nil, false
+	})
+	c := g.dial(t).send(g.valid(t))
+	require.Eventually(t, func() bool { return g.KnownAtWork() == 1 }, 5*time.Second, time.Millisecond)
+	require.Equal(t, 404, g.dialAs(t, elsewhere).ping(t))
+	require.Equal(t, 1, g.KnownAtWork())
+	close(kafka)
+	require.Equal(t, 200, c.answer(t).status)
+	require.Eventually(t, func() bool { return g.KnownAtWork() == 0 }, 5*time.Second, time.Millisecond)
+
+	c.send("P")
+	require.Eventually(t, func() bool { return g.KnownAtWork() == 0 }, 5*time.Second, time.Millisecond, "it waits for the rest")
+	c.Close()
+	known.Close()
+	g.eventually(t, "gateway_connections", 0)
+	require.Zero(t, g.KnownAtWork())
 }
 
 // TestRefusedStaysAStranger: what is not authentic introduces nobody, and leaves the
