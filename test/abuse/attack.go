@@ -92,14 +92,6 @@ func attackAsToldBy(text string) (code int) {
 	return 0
 }
 
-// Niceness of who shares the processors here and would not elsewhere: what Redis,
-// Kafka and the honest sender do must not wait for the gateway, nor the gateway for
-// the attackers.
-const (
-	gatewayNiceness  = "5"
-	attackerNiceness = "19"
-)
-
 // attackTime is added to an attack's length for its beginning and its end.
 const attackTime = 30 * time.Second
 
@@ -113,7 +105,7 @@ func (a attack) command(ctx context.Context, t target) (*exec.Cmd, error) {
 	if err != nil {
 		return nil, err
 	}
-	cmd := exec.CommandContext(ctx, "nice", "-n", attackerNiceness, self)
+	cmd := exec.CommandContext(ctx, "chrt", asAttacker, "0", self)
 	cmd.Env = append(os.Environ(), jobVariable+"="+string(text))
 	cmd.Stderr = os.Stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}

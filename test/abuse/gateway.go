@@ -64,7 +64,7 @@ func startGateway(binary, dir string, s *services, variables ...string) (*gatewa
 		return nil, err
 	}
 	defer log.Close()
-	g.cmd = exec.Command("nice", "-n", gatewayNiceness, binary, "serve")
+	g.cmd = exec.Command("chrt", asGateway, "0", binary, "serve")
 	g.cmd.Env = append([]string{
 		"PATH=" + os.Getenv("PATH"), "AWAREID_WEBHOOK_ID=" + webhookID, "AWAREID_WEBHOOK_SECRETS=" + g.secret,
 		"HTTP_ADDR=127.0.0.1:0", "ADMIN_ADDR=127.0.0.1:0", "TRUSTED_PROXIES=" + loadBalancer,

@@ -1,18 +1,11 @@
 package main
 
-import (
-	"fmt"
-	"time"
-)
+import "fmt"
 
 // The bounds that hold under each attack.
 const (
 	// maxSlowdown is how many times the quiet p99 the honest p99 may be.
 	maxSlowdown = 3
-	// leastQuiet is the least that counts as quiet p99. Below it the figure is that
-	// of an idle machine: one garbage collection of the sender, or one time slice of
-	// another program on the same processors (3 ms and more), would be the judgment.
-	leastQuiet = 5 * time.Millisecond
 	// ownMemory is what the process may take besides the bodies, which may take
 	// HTTP_BODY_BUDGET_BYTES.
 	ownMemory  = 128 << 20
@@ -84,5 +77,5 @@ func (r row) bounds() string {
 
 // slowdown compares with the quiet p99.
 func slowdown(quiet, now phase) float64 {
-	return float64(now.P99) / float64(max(quiet.P99, leastQuiet))
+	return float64(now.P99) / float64(quiet.P99)
 }

@@ -5,7 +5,7 @@
 // a 2xx is there once, and nothing that was smuggled. It exits with 1 where one
 // of the bounds in judge.go is broken.
 //
-//	test/real.sh go run ./test/abuse
+//	chrt -r 1 test/real.sh go run ./test/abuse
 //	go run ./test/abuse -broker kfake -without-slowhttptest
 //	go run ./test/abuse -attacks 'forged|idle' -length 5s
 //	go run ./test/abuse -tls -attacks '^forged'
@@ -13,8 +13,8 @@
 //
 // All of it is on loopback: the gateway believes the one address that honest
 // events come from to be its load balancer's, and attackers come from others of
-// 127.0.0.0/8. Each attack is a process of its own with low priority. It ends by
-// itself, and touches nothing but what it started.
+// 127.0.0.0/8. Each attack is a process of its own, which has of the processors what
+// the gateway leaves. It ends by itself, and touches nothing but what it started.
 package main
 
 import (
@@ -61,7 +61,7 @@ func main() {
 
 func parse() (o options, err error) {
 	flag.StringVar(&o.broker, "broker", realBrokers, "real: TEST_KAFKA_BROKERS and TEST_REDIS_URL, as test/real.sh sets them; kfake: both in this process")
-	flag.DurationVar(&o.quiet, "quiet", 15*time.Second, "how long honest traffic is measured without an attack")
+	flag.DurationVar(&o.quiet, "quiet", 30*time.Second, "how long honest traffic is measured without an attack")
 	flag.DurationVar(&o.length, "length", 15*time.Second, "how long each attack lasts")
 	flag.IntVar(&o.rate, "rate", 200, "honest events a second")
 	flag.IntVar(&o.connections, "connections", defaultConnections, "HTTP_MAX_CONNECTIONS; with 12000 all of 10,000 connections find room")

@@ -98,7 +98,7 @@ func (o options) start(dir string, services *services) (*gateway, error) {
 
 // warmUp is sent before anything counts: connections, what is made on first use, and a
 // broker that has not compiled itself yet.
-const warmUp = 8 * time.Second
+const warmUp = 15 * time.Second
 
 // run measures the quiet, each attack, and the quiet behind them. Its error says
 // that there are no results, not that they are bad.

@@ -87,11 +87,15 @@ func machine() string {
 			name = string(m[1])
 		}
 	}
+	ahead := "share them with the gateway: make abuse has them go ahead of it"
+	if aheadOfAll() {
+		ahead = "go ahead of the gateway, and it of the attackers"
+	}
 	load := ""
 	if text, err := os.ReadFile("/proc/loadavg"); err == nil {
 		load = ", load average before " + strings.Join(strings.Fields(string(text))[:2], " and ")
 	}
-	return fmt.Sprintf("%d processors (%s) for gateway, services, sender and attackers together%s", runtime.NumCPU(), name, load)
+	return fmt.Sprintf("%d processors (%s) for gateway, services, sender and attackers together%s; services and sender %s", runtime.NumCPU(), name, load, ahead)
 }
 
 // version is what the gateway says of itself.

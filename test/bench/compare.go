@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"time"
 )
 
@@ -15,7 +16,9 @@ var errRefused = errors.New("some runs were not as they should be, and have no f
 // what else the machine does falls on all of them, and each round begins with
 // another one.
 func (l *lab) compare(ctx context.Context) error {
-	rivals, refused := l.rivals(), false
+	rivals, refused := slices.DeleteFunc(l.rivals(), func(r rival) bool {
+		return l.servers != nil && !l.servers.MatchString(r.name)
+	}), false
 	for _, c := range l.settings() {
 		callbacks, err := l.signer(setting{}, c.cipher).sign(l.volume(c.size), c.size)
 		if err != nil {
@@ -57,27 +60,27 @@ func (l *lab) printCell(c cell, rivals []rival, results [][]figures) {
 		title: fmt.Sprintf("%v, %s, medians of %d", c, mode, l.rounds),
 		head:  []string{"", "events/s", "of bare", "of verify+parse", "p50 ms", "p99 ms", "p99.9 ms", "CPU s/10,000", "allocations", "peak MiB"},
 	}
-	var base []float64
+	base := map[string]float64{}
 	for i, r := range rivals {
 		if len(results[i]) < l.rounds {
 			t.add(r.name, "refused")
-			base = append(base, 0)
 			continue
 		}
 		m := medians(results[i])
-		base = append(base, m.rate)
-		t.add(r.name, fmt.Sprintf("%.0f", m.rate), ratio(m.rate, base, 0), ratio(m.rate, base, 1),
+		base[r.name] = m.rate
+		t.add(r.name, fmt.Sprintf("%.0f", m.rate), ratio(m.rate, base[bareFiber]), ratio(m.rate, base[verifyParse]),
 			millis(m.p50), millis(m.p99), millis(m.p999),
 			fmt.Sprintf("%.2f", m.cpu), fmt.Sprintf("%.0f", m.allocations), fmt.Sprintf("%.0f", float64(m.peak)/(1<<20)))
 	}
 	t.print(l.markdown)
 }
 
-func ratio(rate float64, base []float64, i int) string {
-	if i >= len(base) || base[i] == 0 {
+// ratio is empty where the base was not measured before.
+func ratio(rate, base float64) string {
+	if base == 0 {
 		return ""
 	}
-	return fmt.Sprintf("%.2f", rate/base[i])
+	return fmt.Sprintf("%.2f", rate/base)
 }
 
 // medians are those of each figure by itself.

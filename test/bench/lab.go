@@ -165,11 +165,17 @@ type setting struct {
 	file       string   // of the embedded store, in place of Redis
 }
 
+// What the others are compared with.
+const (
+	bareFiber   = "bare Fiber"
+	verifyParse = "verify+parse"
+)
+
 // rivals are the servers to compare, the simplest first.
 func (l *lab) rivals() []rival {
 	return append([]rival{
-		{"bare Fiber", func(context.Context, setting) (*server, error) { return l.baseline(asBare) }, wantsOK, true},
-		{"verify+parse", func(context.Context, setting) (*server, error) { return l.baseline(asVerified, l.secret) }, wantsAccepted, true},
+		{bareFiber, func(context.Context, setting) (*server, error) { return l.baseline(asBare) }, wantsOK, true},
+		{verifyParse, func(context.Context, setting) (*server, error) { return l.baseline(asVerified, l.secret) }, wantsAccepted, true},
 	}, l.gateways()...)
 }
 

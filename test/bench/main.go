@@ -43,6 +43,7 @@ type options struct {
 	rate     float64        // events a second; 0: closed loop
 	memory   int64          // bytes of signed requests
 	cells    *regexp.Regexp // the settings to compare in; nil: by quick and full
+	servers  *regexp.Regexp // to compare, by name; nil: all
 	curves   *regexp.Regexp // by name; nil: all
 	environ  []string       // of the servers, beside their own
 	cpus     string         // of the servers; "": all
@@ -80,6 +81,10 @@ func parse() (o options) {
 	flag.BoolVar(&o.scale, "scale", false, "the cost of an event against remembered ids, connections, webhooks and partitions")
 	flag.Func("cells", "a regular expression: of all combinations those whose title it matches, such as '64 connections.* 16 KiB'", func(text string) (err error) {
 		o.cells, err = regexp.Compile(text)
+		return err
+	})
+	flag.Func("servers", "a regular expression: no other servers, such as 'bare|Redis.kfake'", func(text string) (err error) {
+		o.servers, err = regexp.Compile(text)
 		return err
 	})
 	flag.Func("curves", "a regular expression: with -scale no other curves, such as 'ids|partitions'", func(text string) (err error) {
