@@ -86,7 +86,7 @@ func (d *Dispatcher) settle(c event.Claim, offset int64, err error) {
 func (d *Dispatcher) confirm(c event.Claim, offset int64) {
 	for _, key := range names(c) {
 		d.confirms.add(event.Delivery{
-			Key: key, Token: c.Token, Offset: offset, Place: c.Place, Keep: d.opts.Terms.Keep,
+			Key: key, Token: c.Token, Offset: offset, Place: c.Place, Keep: d.opts.Terms.Keep, LeaseUntil: c.LeaseUntil,
 		})
 	}
 }

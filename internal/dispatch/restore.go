@@ -59,6 +59,10 @@ type restore struct {
 	leads  bool
 }
 
+// keepStep is what the time to keep a restored claim is rounded up to: a store is told of
+// those that have the same in one go.
+const keepStep = time.Minute
+
 func (r *restore) start() {
 	ctx, stop := context.WithCancel(context.Background())
 	r.stop, r.ended = stop, make(chan struct{})
@@ -213,7 +217,7 @@ func (r *restore) readPlace(ctx context.Context, at event.Place, since, until ti
 			alias = ""
 		}
 		batch = append(batch, event.Delivery{
-			Key: key, Token: restorer, Read: true, Offset: p.Offset, Place: at, Keep: min(keep, r.terms.Keep),
+			Key: key, Token: restorer, Read: true, Offset: p.Offset, Place: at, Keep: min(keep.Truncate(keepStep)+keepStep, r.terms.Keep),
 			Alias: alias, Fetched: headerOf(p.Headers, headerOrigin) == string(Backfill),
 		})
 		if len(batch) < restoreBatch {

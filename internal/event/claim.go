@@ -26,7 +26,7 @@ type Claim struct {
 	Key     string // webhook id, "/", event id: see Event.ClaimKey
 	Token   string // names one attempt; a repeated call with it changes nothing
 	State   State
-	Replica string // who claimed it, for an operator's eyes
+	Replica string // who claims it, for an operator's eyes; "" once it is Done
 	Queue   string // the queue to look at beside the claim, see Ticket; "": none
 	Queued  bool   // somebody stands in that queue
 	Memory  string // id of the store's memory that answered, see Memory; "": it forgets nothing
@@ -57,6 +57,9 @@ type Delivery struct {
 	Offset int64
 	Place
 	Keep time.Duration // how long it is remembered at least
+	// LeaseUntil is what the claim was answered, where that was made to be remembered
+	// for as long: until then a store need not set a time anew. Zero: unknown.
+	LeaseUntil time.Time
 	// Read: Kafka was read, so it is there whoever holds the claim.
 	Read    bool
 	Alias   string // belongs to this event from now on, whoever had it; "": leave aliases alone

@@ -76,7 +76,7 @@ func aliasIsKept(t *testing.T, f fixture) {
 	require.NoError(t, err)
 	f.pass(time.Minute - time.Second)
 	require.Equal(t, key, f.aliasOf(t, "evt-3"), "a shorter time takes nothing away")
-	f.pass(keep + time.Second)
+	f.pass(keep + lease + time.Second)
 	require.Equal(t, aliased("evt-2", "").Key, f.aliasOf(t, "evt-2"))
 }
 

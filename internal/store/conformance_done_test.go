@@ -27,7 +27,7 @@ func deliveredStays(t *testing.T, f fixture) {
 		got, verdict := f.mustClaim(t, attempt(token))
 		require.Equal(t, event.Delivered, verdict)
 		require.Equal(t, event.Claim{
-			Key: key, Token: "a", State: event.Done, Replica: "gateway-a",
+			Key: key, Token: "a", State: event.Done,
 			Place: attempt("").Place, Offset: 712,
 		}, got)
 	}
@@ -139,7 +139,7 @@ func recordOutlivesLease(t *testing.T, f fixture) {
 	f.want(t, event.Inherited, "b")
 	f.pass(keep - time.Minute)
 	f.want(t, event.Inherited, "c")
-	f.pass(keep + time.Second)
+	f.pass(keep + lease + time.Second)
 	f.want(t, event.Granted, "d")
 }
 

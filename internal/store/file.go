@@ -116,7 +116,7 @@ func (f *File) Claim(ctx context.Context, c event.Claim, terms event.Terms) (eve
 	if err := checkClaim(c, terms); err != nil {
 		return event.Claim{}, 0, err
 	}
-	answer, err := do(ctx, f, func(t *table) (claimAnswer, error) { return t.claim(c, withSlack(terms)) })
+	answer, err := do(ctx, f, func(t *table) (claimAnswer, error) { return t.claim(c, withLease(terms)) })
 	if err != nil {
 		return event.Claim{}, 0, fmt.Errorf("claim in file: %w", err)
 	}

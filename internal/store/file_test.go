@@ -124,14 +124,14 @@ func TestFileForgets(t *testing.T) {
 		f, err := store.OpenFile(path, c.now)
 		require.NoError(t, err)
 		claimMany(t, f, "old", events)
-		c.pass(keep + time.Second)
+		c.pass(keep + lease + time.Second)
 		claimMany(t, f, "new", events)
 		require.NoError(t, f.Close())
 		require.Equal(t, [2]int{events, events}, count(t, path))
 	})
 
 	t.Run("when it opens", func(t *testing.T) {
-		c.pass(keep + time.Second)
+		c.pass(keep + lease + time.Second)
 		f, err := store.OpenFile(path, c.now)
 		require.NoError(t, err)
 		require.NoError(t, f.Close())

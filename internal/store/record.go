@@ -85,7 +85,6 @@ func (r *record) confirm(d event.Delivery, now time.Time) bool {
 	*r = record{
 		Token:     d.Token,
 		State:     event.Done,
-		Replica:   r.Replica,
 		Topic:     d.Topic,
 		Partition: d.Partition,
 		Offset:    d.Offset,

@@ -23,7 +23,7 @@ const (
 )
 
 // Redis remembers claims in a Redis server, a Sentinel group or a Cluster, of
-// version 5 or later. Claims that are made while others are on their way to the
+// version 6.2 or later. Claims that are made while others are on their way to the
 // server share the next round trip. It is safe for concurrent use.
 type Redis struct {
 	client  redis.UniversalClient

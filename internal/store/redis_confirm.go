@@ -3,8 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
-	"slices"
-	"time"
+	"math"
 
 	"awareid-gateway/internal/event"
 )
@@ -53,55 +52,58 @@ func (r *Redis) confirm(ctx context.Context, done []event.Delivery, apart bool) 
 
 // confirmRuns returns the runs of confirmsScript, and how many claims each is of.
 func (r *Redis) confirmRuns(done []event.Delivery, apart bool) (runs []*run, claims []int) {
-	add := func(claimed, aliased []event.Delivery) {
-		runs, claims = append(runs, r.confirmRun(claimed, aliased)), append(claims, len(claimed))
+	add := func(claimed, aliased []event.Delivery, all *event.Delivery) {
+		runs, claims = append(runs, r.confirmRun(claimed, aliased, all)), append(claims, len(claimed))
 	}
 	if !apart {
-		for some := range slices.Chunk(done, maxAtOnce) {
-			add(some, some)
+		for len(done) > 0 {
+			n := 1
+			for n < min(len(done), maxAtOnce) && done[n].Read == done[0].Read && done[n].Keep == done[0].Keep {
+				n++
+			}
+			add(done[:n], done[:n], &done[0])
+			done = done[n:]
 		}
 		return runs, claims
 	}
 	for i := range done {
-		add(done[i:i+1], nil)
+		add(done[i:i+1], nil, &done[i])
 	}
 	for i := range done {
 		if done[i].Alias != "" {
-			add(nil, done[i:i+1])
+			add(nil, done[i:i+1], &done[i])
 		}
 	}
 	return runs, claims
 }
 
-func (r *Redis) confirmRun(claimed, aliased []event.Delivery) *run {
-	n := len(claimed) + len(aliased)
-	to := newRun(n, 1+6*n)
-	to.args = append(to.args, len(claimed))
-	var kept keeping
+// confirmRun is one of deliveries that have in common what a run is told once.
+func (r *Redis) confirmRun(claimed, aliased []event.Delivery, all *event.Delivery) *run {
+	to := newRun(len(claimed)+len(aliased), 2*len(claimed)+len(aliased),
+		len(claimed), all.Keep.Milliseconds(), all.Read, heldUntil(claimed))
 	for i := range claimed {
 		d := &claimed[i]
 		to.keys = append(to.keys, to.join(r.prefix, d.Key))
-		to.args = append(to.args, &d.Token, &d.Topic, &d.Partition, &d.Offset, kept.of(d.Keep), d.Read)
+		to.texts = append(to.texts, to.open(d.Token), to.done(d))
 	}
 	for i := range aliased {
 		d := &aliased[i]
 		if d.Alias != "" {
 			to.keys = append(to.keys, to.join(r.aliases, d.Alias))
-			to.args = append(to.args, to.join(ownerOf(d.Key, d.Fetched)), kept.of(d.Keep))
+			to.texts = append(to.texts, to.join(ownerOf(d.Key, d.Fetched)))
 		}
 	}
 	return to
 }
 
-// keeping makes one argument of a time for all who have the same.
-type keeping struct {
-	time time.Duration
-	arg  any
-}
-
-func (k *keeping) of(d time.Duration) any {
-	if k.arg == nil || d != k.time {
-		k.time, k.arg = d, d.Milliseconds()
+// heldUntil is when the first of the leases ends; 0: of one that is not known.
+func heldUntil(done []event.Delivery) int64 {
+	first := int64(math.MaxInt64)
+	for i := range done {
+		if done[i].LeaseUntil.IsZero() {
+			return 0
+		}
+		first = min(first, done[i].LeaseUntil.UnixMilli())
 	}
-	return k.arg
+	return first
 }

@@ -140,19 +140,18 @@ func (r *Redis) claimRun(calls []claimCall, asked []question) *run {
 		count[q.kind]++
 	}
 	all := &calls[asked[0].of]
-	terms := withSlack(all.terms)
-	to := newRun(len(asked), 6+4*count[aClaim]+count[anAlias])
-	to.args = append(to.args, terms.Lease.Milliseconds(), terms.TakeoverWait.Milliseconds(), terms.Keep.Milliseconds(),
+	terms := withLease(all.terms)
+	to := newRun(len(asked), count[aClaim]+count[anAlias], terms.Lease.Milliseconds(), terms.TakeoverWait.Milliseconds(), terms.Keep.Milliseconds(),
 		all.claim.Replica, count[aClaim], count[anAlias])
 	for _, q := range asked {
 		c := &calls[q.of].claim
-		switch q.kind { // pointers, because a value is copied to the heap
+		switch q.kind {
 		case aClaim:
 			to.keys = append(to.keys, to.join(r.prefix, c.Key))
-			to.args = append(to.args, &c.Token, &c.Topic, &c.Partition, &c.FromOffset)
+			to.texts = append(to.texts, to.claimed(c, all.terms))
 		case anAlias:
 			to.keys = append(to.keys, to.join(r.aliases, c.Alias))
-			to.args = append(to.args, to.join(ownerOf(c.Key, c.Fetched)))
+			to.texts = append(to.texts, to.join(ownerOf(c.Key, c.Fetched)))
 		case aQueue:
 			to.keys = append(to.keys, to.join(r.queues, c.Queue))
 		}

@@ -2,32 +2,89 @@ package store
 
 import (
 	"context"
+	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/redis/go-redis/v9"
+
+	"awareid-gateway/internal/event"
 )
 
-// run is one run of a script.
+// run is one run of a script. Its texts are arguments behind the others.
 type run struct {
-	keys []string
-	args []any
-	text strings.Builder // that keys and arguments are parts of
+	keys  []string
+	args  []any
+	texts []string
+	piled strings.Builder // that keys and texts are parts of
 }
 
-// newRun has room for so many keys and other arguments, and for their text.
-func newRun(keys, args int) *run {
-	r := &run{keys: make([]string, 0, keys), args: make([]any, 0, args)}
-	r.text.Grow(keys * 128)
+// newRun has room for so many keys and texts, and for what they are made of.
+func newRun(keys, texts int, args ...any) *run {
+	r := &run{keys: make([]string, 0, keys), args: args, texts: make([]string, 0, texts)}
+	r.piled.Grow(keys*128 + texts*64)
 	return r
 }
 
 // join makes one text of two. All of a run are in one piece of memory.
 func (r *run) join(a, b string) string {
-	at := r.text.Len()
-	r.text.WriteString(a)
-	r.text.WriteString(b)
-	return r.text.String()[at:]
+	from := r.piled.Len()
+	r.piled.WriteString(a)
+	r.piled.WriteString(b)
+	return r.since(from)
 }
+
+// claimed is the record of a claim that is made: see scripts.go. When its lease ends, it
+// has as much time left as was asked for.
+func (r *run) claimed(c *event.Claim, terms event.Terms) string {
+	from := r.piled.Len()
+	r.open(c.Token)
+	r.place(c.Place)
+	r.number(c.FromOffset)
+	r.piled.WriteString("\n\n-")
+	r.number(terms.Keep.Milliseconds())
+	r.piled.WriteString("\n\n")
+	r.piled.WriteString(c.Replica)
+	return r.since(from)
+}
+
+// open is what the record of a token's claim begins with.
+func (r *run) open(token string) string {
+	from := r.piled.Len()
+	r.piled.WriteString("c\n")
+	r.line(token)
+	return r.since(from)
+}
+
+// done is the record of a claim that is delivered.
+func (r *run) done(d *event.Delivery) string {
+	from := r.piled.Len()
+	r.piled.WriteString("d\n")
+	r.line(d.Token)
+	r.place(d.Place)
+	r.piled.WriteByte('\n')
+	r.number(d.Offset)
+	r.piled.WriteString("\n\n\n")
+	return r.since(from)
+}
+
+func (r *run) place(at event.Place) {
+	r.line(at.Topic)
+	r.number(int64(at.Partition))
+	r.piled.WriteByte('\n')
+}
+
+func (r *run) line(text string) {
+	r.piled.WriteString(text)
+	r.piled.WriteByte('\n')
+}
+
+func (r *run) number(n int64) {
+	var digits [20]byte
+	r.piled.Write(strconv.AppendInt(digits[:0], n, 10))
+}
+
+func (r *run) since(from int) string { return r.piled.String()[from:] }
 
 // ask runs a script that answers yes or no.
 func (r *Redis) ask(ctx context.Context, script *redis.Script, key string, args ...any) (bool, error) {
@@ -51,31 +108,44 @@ func (r *Redis) runAll(ctx context.Context, script *redis.Script, runs []*run, b
 	if len(again) == 0 {
 		return cmds
 	}
-	for i, cmd := range r.pipeline(ctx, script, (*redis.Script).Eval, again, behind) {
+	for i, cmd := range r.pipeline(ctx, script, evalWhole, again, behind) {
 		cmds[at[i]] = cmd
 	}
 	return cmds
 }
 
-type eval func(script *redis.Script, ctx context.Context, s redis.Scripter, keys []string, args ...any) *redis.Cmd
+// eval has a script run: by its digest, or as a whole.
+type eval func(ctx context.Context, p redis.Pipeliner, script *redis.Script, r *run) *redis.Cmd
 
-// evalSha is that of the library without the allocation that it makes for each key.
-func evalSha(script *redis.Script, ctx context.Context, s redis.Scripter, keys []string, args ...any) *redis.Cmd {
-	all := append(make([]any, 0, 3+len(keys)+len(args)), "evalsha", script.Hash(), len(keys))
-	for i := range keys {
-		all = append(all, &keys[i])
+// evalSha is that of the library without the allocation that it makes for each text.
+func evalSha(ctx context.Context, p redis.Pipeliner, script *redis.Script, r *run) *redis.Cmd {
+	all := append(make([]any, 0, 3+len(r.keys)+len(r.args)+len(r.texts)), "evalsha", script.Hash(), len(r.keys))
+	for i := range r.keys {
+		all = append(all, &r.keys[i])
 	}
-	cmd := redis.NewCmd(ctx, append(all, args...)...)
+	all = append(all, r.args...)
+	for i := range r.texts {
+		all = append(all, &r.texts[i])
+	}
+	cmd := redis.NewCmd(ctx, all...)
 	cmd.SetFirstKeyPos(3)
-	_ = s.(redis.Pipeliner).Process(ctx, cmd) // it only waits in line
+	_ = p.Process(ctx, cmd) // it only waits in line
 	return cmd
+}
+
+func evalWhole(ctx context.Context, p redis.Pipeliner, script *redis.Script, r *run) *redis.Cmd {
+	args := slices.Clone(r.args)
+	for _, text := range r.texts {
+		args = append(args, text)
+	}
+	return script.Eval(ctx, p, r.keys, args...)
 }
 
 func (r *Redis) pipeline(ctx context.Context, script *redis.Script, eval eval, runs []*run, behind []func(redis.Pipeliner)) []*redis.Cmd {
 	pipe := r.client.Pipeline()
 	cmds := make([]*redis.Cmd, len(runs))
 	for i, run := range runs {
-		cmds[i] = eval(script, ctx, pipe, run.keys, run.args...)
+		cmds[i] = eval(ctx, pipe, script, run)
 	}
 	for _, add := range behind {
 		add(pipe)

@@ -72,27 +72,44 @@ func TestAnAliasThatCannotBeAsked(t *testing.T) {
 
 // TestOneBadKeyHarmsNoOther has a key that is no claim among others in a group.
 func TestOneBadKeyHarmsNoOther(t *testing.T) {
-	m := startMiniredis(t, newClock())
-	require.NoError(t, m.Set("awareid:claim:"+key, "something else"))
-	r := openRedis(t, "redis://"+m.Addr(), "awareid")
+	claimKey := "awareid:claim:" + key
+	for name, test := range map[string]struct {
+		spoil func(m *miniredis.Miniredis) error
+		want  string
+	}{
+		"no string":      {func(m *miniredis.Miniredis) error { _, err := m.Push(claimKey, "something else"); return err }, "WRONGTYPE"},
+		"another string": {func(m *miniredis.Miniredis) error { return m.Set(claimKey, "something else") }, "not a claim"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := startMiniredis(t, newClock())
+			require.NoError(t, test.spoil(m))
+			r := openRedis(t, "redis://"+m.Addr(), "awareid")
 
-	var all sync.WaitGroup
-	for i := range 20 {
-		all.Go(func() {
-			c := attempt("a")
-			if i > 0 {
-				c.Key = fmt.Sprint("webhook/", i)
+			var all sync.WaitGroup
+			for i := range 20 {
+				all.Go(func() {
+					c := attempt("a")
+					if i > 0 {
+						c.Key = fmt.Sprint("webhook/", i)
+					}
+					_, verdict, err := r.Claim(t.Context(), c, terms)
+					if bad := i == 0; bad != (err != nil) || bad == (verdict == event.Granted) {
+						t.Errorf("claim %d: verdict %d, error %v", i, verdict, err)
+					}
+				})
 			}
-			_, verdict, err := r.Claim(t.Context(), c, terms)
-			if bad := i == 0; bad != (err != nil) || bad == (verdict == event.Granted) {
-				t.Errorf("claim %d: verdict %d, error %v", i, verdict, err)
+			all.Wait()
+
+			before := m.Dump()
+			for _, found := range []bool{false, true} {
+				d := delivery("a")
+				d.Read = found
+				_, err := r.Confirm(t.Context(), []event.Delivery{d})
+				require.ErrorContains(t, err, test.want)
 			}
+			require.Equal(t, before, m.Dump(), "what is not ours is left as it is")
 		})
 	}
-	all.Wait()
-
-	_, err := r.Confirm(t.Context(), []event.Delivery{delivery("a")})
-	require.ErrorContains(t, err, "WRONGTYPE")
 }
 
 // TestSilentServer has a server that takes requests and never answers.

@@ -8,52 +8,83 @@ import "github.com/redis/go-redis/v9"
 // keys of a group are on several nodes of a cluster, which is given them one by
 // one. See redis_group.go.
 //
-// A claim is a hash. Its fields have one letter, for there are a week's worth of
-// hashes: t token, s state, r replica, o topic, p partition, f from offset,
-// x offset, u lease until (in milliseconds), v whether its owner inherited it.
-// Once delivered it has no u, f and v.
+// A claim is a string of lines: its state (c claimed, s spooled, d done); token; topic;
+// partition; from offset; offset; until when the lease lasts, or -LEFT where nobody has
+// touched the claim since it was made: the lease is over when the record has so much time
+// left; 1 where its owner inherited it; replica. Once delivered it has a place and an
+// offset alone. Times are in milliseconds. What is written nearly
+// always comes from the client as it will be kept: to work on texts is most of what a
+// script costs.
 const prelude = `
-local key = KEYS[1]
+local key, call = KEYS[1], redis.call
 
 local function now()
-  local t = redis.call('TIME')
+  local t = call('TIME')
   return t[1] * 1000 + math.floor(t[2] / 1000)
 end
 
--- Makes a record last at least that long; never less than it already does.
-local function keep(key, ms)
-  if redis.call('PTTL', key) < tonumber(ms) then redis.call('PEXPIRE', key, ms) end
+local function ms(n) return string.format('%d', n) end
+
+local function tokenOf(text) return string.match(text, '\n([^\n]*)') end
+
+-- The record of a claim, with the time until when the lease lasts; s is empty where
+-- there is none.
+local function read(key)
+  local text = call('GET', key)
+  if not text then return { s = '' } end
+  local r = {}
+  r.s, r.t, r.o, r.p, r.f, r.x, r.u, r.v, r.r = string.match(text,
+    '^([csd])\n([^\n]*)\n([^\n]*)\n(%d*)\n(%d*)\n(-?%d*)\n(-?%d*)\n(1?)\n(.*)$')
+  if not r.s then error('not a claim') end
+  r.left = call('PTTL', key)
+  if string.sub(r.u, 1, 1) == '-' then r.u = ms(now() + r.left + r.u) end
+  r.lease = tonumber(r.u) or 0
+  return r
+end
+
+-- Writes a text in place of another that has so much time left, and makes it last at
+-- least so long; never less than it already does.
+local function replace(key, text, left, least)
+  if left < tonumber(least) then
+    call('SET', key, text, 'PX', least)
+  else
+    call('SET', key, text, 'KEEPTTL')
+  end
+end
+
+local function write(key, r, least)
+  replace(key, table.concat({ r.s, r.t, r.o, r.p, r.f, r.x, r.u, r.v, r.r }, '\n'), r.left, least)
 end
 `
 
 // renewScript answers 1 if the token still holds the claim.
 var renewScript = redis.NewScript(prelude + `
-local token, lease = ARGV[1], ARGV[2]
-local r = redis.call('HMGET', key, 't', 's', 'u')
-if r[1] ~= token or r[2] ~= 'claimed' then return 0 end
-redis.call('HSET', key, 'u', string.format('%d', math.max(tonumber(r[3] or 0), now() + lease)))
-keep(key, lease)
+local r, lease = read(key), ARGV[2]
+if r.t ~= ARGV[1] or r.s ~= 'c' then return 0 end
+r.u = ms(math.max(r.lease, now() + lease))
+write(key, r, lease)
 return 1
 `)
 
 // spoolScript answers 1 if the token still holds the claim.
 var spoolScript = redis.NewScript(prelude + `
-local r = redis.call('HMGET', key, 't', 's')
-if r[1] ~= ARGV[1] or r[2] == 'done' then return 0 end
-redis.call('HSET', key, 's', 'spooled')
-redis.call('HDEL', key, 'u')
+local r = read(key)
+if r.t ~= ARGV[1] or r.s == 'd' then return 0 end
+r.s, r.u = 's', ''
+write(key, r, 0)
 return 1
 `)
 
 // releaseScript answers 1 if the token gave the claim up. An inherited one stays,
 // open for the next to inherit: what its first owner did is still to be found out.
 var releaseScript = redis.NewScript(prelude + `
-local r = redis.call('HMGET', key, 't', 's', 'v')
-if r[1] ~= ARGV[1] or r[2] == 'done' then return 0 end
-if r[3] then
-  redis.call('HSET', key, 's', 'claimed', 'u', 0)
+local r = read(key)
+if r.t ~= ARGV[1] or r.s == 'd' then return 0 end
+if r.v == '1' then
+  r.s, r.u = 'c', '0'
+  write(key, r, 0)
 else
-  redis.call('DEL', key)
+  call('DEL', key)
 end
 return 1
 `)

@@ -80,15 +80,16 @@ func BenchmarkRedisCPU(b *testing.B) {
 		}
 		answers, err := r.ClaimTogether(b.Context(), all, terms)
 		require.NoError(b, err)
-		for _, a := range answers {
+		for i, a := range answers {
 			require.NoError(b, a.Err)
 			require.Equal(b, event.Granted, a.Verdict)
+			all[i] = a.Claim
 		}
 	}
 	confirm := func(int) {
 		done := make([]event.Delivery, group)
 		for i, c := range all {
-			done[i] = event.Delivery{Key: c.Key, Token: c.Token, Offset: c.FromOffset, Place: c.Place, Keep: terms.Keep}
+			done[i] = event.Delivery{Key: c.Key, Token: c.Token, Offset: c.FromOffset, Place: c.Place, Keep: terms.Keep, LeaseUntil: c.LeaseUntil}
 		}
 		_, err := r.Confirm(b.Context(), done)
 		require.NoError(b, err)

@@ -193,9 +193,10 @@ func TestBadKeysInAGroup(t *testing.T) {
 			for i := range all {
 				all[i] = stranger()
 			}
-			require.NoError(t, m.Set("awareid:claim:"+all[10].Key, "something else"))
-			_, err := m.Push("awareid:alias:"+all[20].Alias, "something else")
-			require.NoError(t, err)
+			for _, bad := range []string{"claim:" + all[10].Key, "alias:" + all[20].Alias} {
+				_, err := m.Push("awareid:"+bad, "something else")
+				require.NoError(t, err)
+			}
 
 			for range 2 {
 				answers, err := r.ClaimTogether(t.Context(), all, terms)
@@ -215,7 +216,7 @@ func TestBadKeysInAGroup(t *testing.T) {
 			for i, c := range all {
 				done[i] = event.Delivery{Key: c.Key, Token: c.Token, Place: c.Place, Keep: keep}
 			}
-			_, err = r.Confirm(t.Context(), done)
+			_, err := r.Confirm(t.Context(), done)
 			require.ErrorContains(t, err, "WRONGTYPE")
 			answers, err := r.ClaimTogether(t.Context(), all[11:20], terms)
 			require.NoError(t, err)

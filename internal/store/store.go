@@ -74,13 +74,11 @@ var (
 // none, and a record that is kept for no time at all protects nothing.
 const tick = time.Millisecond
 
-// slack is how much longer than asked for a claim and its alias are remembered: a
-// confirmation that comes sooner than this finds them kept for long enough, and a
-// server that has no time to set has less to do.
-const slack = 500 * time.Millisecond
-
-func withSlack(terms event.Terms) event.Terms {
-	terms.Keep += slack
+// withLease has a claim and its alias remembered for a lease longer than asked for: a
+// confirmation within the lease finds the claim kept for long enough, and a server that
+// has no time to set has less to do.
+func withLease(terms event.Terms) event.Terms {
+	terms.Keep += terms.Lease
 	return terms
 }
 

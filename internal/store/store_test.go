@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -155,8 +156,13 @@ func makeOlder(t *testing.T, client *redis.Client, namespace string, d time.Dura
 		left := client.PTTL(t.Context(), key).Val()
 		require.Positive(t, left, "every record has its time")
 		require.NoError(t, client.PExpire(t.Context(), key, left-d).Err())
-		if strings.HasPrefix(key, namespace+":claim") && client.HExists(t.Context(), key, "u").Val() {
-			require.NoError(t, client.HIncrBy(t.Context(), key, "u", -d.Milliseconds()).Err())
+		if !strings.HasPrefix(key, namespace+":claim") || left <= d {
+			continue
+		}
+		lines := strings.Split(client.Get(t.Context(), key).Val(), "\n")
+		if until, _ := strconv.ParseInt(lines[6], 10, 64); until > 0 {
+			lines[6] = strconv.FormatInt(until-d.Milliseconds(), 10)
+			require.NoError(t, client.Set(t.Context(), key, strings.Join(lines, "\n"), redis.KeepTTL).Err())
 		}
 	}
 }
