@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -149,6 +150,10 @@ func checkRedis(ctx context.Context, cfg config.Config, r *report) {
 	if err != nil {
 		r.warn("store", "Redis does not tell its version: "+err.Error())
 	}
+	if redisTooOld(versionText) {
+		r.fail("store", fmt.Errorf("version %s of Redis is too old: %d.0 is the first that will do", versionText, store.OldestVersion))
+		return
+	}
 	r.ok("store", "Redis "+versionText+" answers")
 	policy, err := redis.EvictionPolicy(ctx)
 	switch {
@@ -158,6 +163,13 @@ func checkRedis(ctx context.Context, cfg config.Config, r *report) {
 		r.warn("store", "Redis' maxmemory-policy is "+policy+": it can forget events and let repeats through; set noeviction")
 	}
 	checkRedisCondition(ctx, redis, r)
+}
+
+// redisTooOld is false for a version that Redis does not tell.
+func redisTooOld(version string) bool {
+	major, _, _ := strings.Cut(version, ".")
+	n, err := strconv.Atoi(major)
+	return err == nil && n < store.OldestVersion
 }
 
 func checkKafka(ctx context.Context, cfg config.Config, r *report) {

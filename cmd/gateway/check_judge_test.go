@@ -92,3 +92,9 @@ func TestCheckVolume(t *testing.T) {
 	require.NoError(t, os.WriteFile(file, nil, 0o600))
 	require.Contains(t, judged(func(r *report) { checkVolume(file, 1, r) }), "FAIL spool cannot write to "+file)
 }
+
+func TestRedisTooOld(t *testing.T) {
+	for version, want := range map[string]bool{"5.0.14": true, "6.0.0": false, "7.0.15": false, "10.1": false, "": false, "unknown": false} {
+		require.Equal(t, want, redisTooOld(version), version)
+	}
+}

@@ -33,6 +33,42 @@ func deliveredStays(t *testing.T, f fixture) {
 	}
 }
 
+// A store may rely on a lease that it has told of, and on nothing else that it was told.
+func confirmedUnderItsLease(t *testing.T, f fixture) {
+	mine, _ := f.mustClaim(t, attempt("a"))
+	under := func(token string) event.Delivery {
+		d := delivery(token)
+		d.LeaseUntil = mine.LeaseUntil
+		return d
+	}
+	require.Equal(t, []bool{false}, f.confirm(t, under("b")), "somebody else's")
+	f.pass(lease - time.Second)
+	require.Equal(t, []bool{true}, f.confirm(t, under("a")))
+	require.Equal(t, []bool{true}, f.confirm(t, under("a")), "repeated")
+	require.Equal(t, []bool{false}, f.confirm(t, under("b")))
+	f.pass(keep - time.Second)
+	got, verdict := f.mustClaim(t, attempt("b"))
+	require.Equal(t, event.Delivered, verdict)
+	require.EqualValues(t, 712, got.Offset)
+	f.pass(lease + time.Second)
+	f.want(t, event.Granted, "b")
+
+	f.pass(lease + wait + time.Second)
+	f.want(t, event.Inherited, "c")
+	late := under("b")
+	late.LeaseUntil = mine.LeaseUntil.Add(24 * time.Hour) // it is wrong about its lease
+	require.Equal(t, []bool{false}, f.confirm(t, late), "inherited")
+
+	lost := under("a")
+	lost.Key, lost.LeaseUntil = "webhook/lost", late.LeaseUntil
+	require.Equal(t, []bool{true}, f.confirm(t, lost), "a claim that is lost is written anew")
+	f.pass(keep - time.Second)
+	again := attempt("b")
+	again.Key = lost.Key
+	_, verdict = f.mustClaim(t, again)
+	require.Equal(t, event.Delivered, verdict)
+}
+
 func manyAtOnce(t *testing.T, f fixture) {
 	require.Empty(t, f.confirm(t))
 

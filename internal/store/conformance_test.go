@@ -100,6 +100,7 @@ func TestConformance(t *testing.T) {
 		"a spooled claim is not inherited":            spooledIsKept,
 		"only the owner spools":                       onlyOwnerSpools,
 		"a delivered event stays delivered":           deliveredStays,
+		"a confirmation under its lease":              confirmedUnderItsLease,
 		"many deliveries are confirmed at once":       manyAtOnce,
 		"what was read ends an open claim":            readEndsTheClaim,
 		"a confirmation makes up for a lost record":   lostRecord,

@@ -13,6 +13,10 @@ import (
 	"awareid-gateway/internal/event"
 )
 
+// OldestVersion is the major version of Redis from which on it knows all that is asked of
+// it: SET with KEEPTTL.
+const OldestVersion = 6
+
 const (
 	// maxClaims bounds one round trip of claims, and with it how long those who come
 	// meanwhile wait for it.
@@ -23,7 +27,7 @@ const (
 )
 
 // Redis remembers claims in a Redis server, a Sentinel group or a Cluster, of
-// version 6.2 or later. Claims that are made while others are on their way to the
+// version 6.0 or later. Claims that are made while others are on their way to the
 // server share the next round trip. It is safe for concurrent use.
 type Redis struct {
 	client  redis.UniversalClient

@@ -148,7 +148,7 @@ func (r *Redis) claimRun(calls []claimCall, asked []question) *run {
 		switch q.kind {
 		case aClaim:
 			to.keys = append(to.keys, to.join(r.prefix, c.Key))
-			to.texts = append(to.texts, to.claimed(c, all.terms))
+			to.texts = append(to.texts, to.claimed(c))
 		case anAlias:
 			to.keys = append(to.keys, to.join(r.aliases, c.Alias))
 			to.texts = append(to.texts, to.join(ownerOf(c.Key, c.Fetched)))

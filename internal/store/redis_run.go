@@ -34,17 +34,14 @@ func (r *run) join(a, b string) string {
 	return r.since(from)
 }
 
-// claimed is the record of a claim that is made: see scripts.go. When its lease ends, it
-// has as much time left as was asked for.
-func (r *run) claimed(c *event.Claim, terms event.Terms) string {
+// claimed is the record of a claim that is made, but for its last line: see scripts.go.
+func (r *run) claimed(c *event.Claim) string {
 	from := r.piled.Len()
 	r.open(c.Token)
 	r.place(c.Place)
 	r.number(c.FromOffset)
-	r.piled.WriteString("\n\n-")
-	r.number(terms.Keep.Milliseconds())
-	r.piled.WriteString("\n\n")
-	r.piled.WriteString(c.Replica)
+	r.piled.WriteString("\n\n\n")
+	r.line(c.Replica)
 	return r.since(from)
 }
 

@@ -27,18 +27,15 @@ local function ms(n) return string.format('%d', n) end
 
 local function tokenOf(text) return string.match(text, '\n([^\n]*)') end
 
--- The record of a claim, with the time until when the lease lasts; s is empty where
--- there is none.
+-- The record of a claim; s is empty where there is none.
 local function read(key)
   local text = call('GET', key)
-  if not text then return { s = '' } end
+  if not text then return { s = '', left = 0 } end
   local r = {}
-  r.s, r.t, r.o, r.p, r.f, r.x, r.u, r.v, r.r = string.match(text,
-    '^([csd])\n([^\n]*)\n([^\n]*)\n(%d*)\n(%d*)\n(-?%d*)\n(-?%d*)\n(1?)\n(.*)$')
+  r.s, r.t, r.o, r.p, r.f, r.x, r.v, r.r, r.u = string.match(text,
+    '^([csd])\n([^\n]*)\n([^\n]*)\n(%d*)\n(%d*)\n(-?%d*)\n(1?)\n(.*)\n(%d*)$')
   if not r.s then error('not a claim') end
-  r.left = call('PTTL', key)
-  if string.sub(r.u, 1, 1) == '-' then r.u = ms(now() + r.left + r.u) end
-  r.lease = tonumber(r.u) or 0
+  r.left, r.lease = call('PTTL', key), tonumber(r.u) or 0
   return r
 end
 
@@ -53,7 +50,7 @@ local function replace(key, text, left, least)
 end
 
 local function write(key, r, least)
-  replace(key, table.concat({ r.s, r.t, r.o, r.p, r.f, r.x, r.u, r.v, r.r }, '\n'), r.left, least)
+  replace(key, table.concat({ r.s, r.t, r.o, r.p, r.f, r.x, r.v, r.r, r.u }, '\n'), r.left, least)
 end
 `
 

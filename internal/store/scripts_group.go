@@ -24,17 +24,18 @@ end
 // claimsScript makes claims, asks whose aliases are, and whether anybody stands in
 // queues: keys of each, in this order. It takes the terms and the replica, how many
 // keys are of claims and how many of aliases; of each claim its record if it is new,
-// and of each alias its owner. It answers the time in milliseconds,
+// without the last line, and of each alias its owner. It answers the time in milliseconds,
 // and then for each key. Of a claim that is new that is 1, and of any other the record as
 // it is now and the verdict.
 var claimsScript = redis.NewScript(prelude + aliasRule + `
 local lease, wait, kept, replica = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3], ARGV[4]
 local claims, aliases = tonumber(ARGV[5]), tonumber(ARGV[6])
 local t = now()
+local untilMs = ms(t + lease)
 local states = { c = 'claimed', s = 'spooled', d = 'done' }
 
 local function claim(key, text)
-  if call('SET', key, text, 'NX', 'PX', kept) then return 1 end
+  if call('SET', key, text .. untilMs, 'NX', 'PX', kept) then return 1 end
 
   local r, token = read(key), tokenOf(text)
   local verdict
@@ -84,7 +85,7 @@ local function confirm(key, open, text)
   end
   local r = read(key)
   if r.s ~= '' and r.t ~= tokenOf(text) and not (found and r.s ~= 'd') then return 0 end
-  replace(key, text, r.left or 0, kept)
+  replace(key, text, r.left, kept)
   return 1
 end
 

@@ -160,8 +160,9 @@ func makeOlder(t *testing.T, client *redis.Client, namespace string, d time.Dura
 			continue
 		}
 		lines := strings.Split(client.Get(t.Context(), key).Val(), "\n")
-		if until, _ := strconv.ParseInt(lines[6], 10, 64); until > 0 {
-			lines[6] = strconv.FormatInt(until-d.Milliseconds(), 10)
+		last := len(lines) - 1
+		if until, _ := strconv.ParseInt(lines[last], 10, 64); until > 0 {
+			lines[last] = strconv.FormatInt(until-d.Milliseconds(), 10)
 			require.NoError(t, client.Set(t.Context(), key, strings.Join(lines, "\n"), redis.KeepTTL).Err())
 		}
 	}
