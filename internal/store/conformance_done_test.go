@@ -227,8 +227,11 @@ func keysDoNotMeet(t *testing.T, f fixture) {
 
 func incompleteIsRefused(t *testing.T, f fixture) {
 	for name, spoil := range map[string]func(*event.Claim, *event.Terms){
-		"key":   func(c *event.Claim, _ *event.Terms) { c.Key = "" },
-		"token": func(c *event.Claim, _ *event.Terms) { c.Token = "" },
+		"key":                func(c *event.Claim, _ *event.Terms) { c.Key = "" },
+		"token":              func(c *event.Claim, _ *event.Terms) { c.Token = "" },
+		"token of two lines": func(c *event.Claim, _ *event.Terms) { c.Token = "a\nb" },
+		"topic of two lines": func(c *event.Claim, _ *event.Terms) { c.Topic = "a\n" },
+
 		"lease": func(_ *event.Claim, t *event.Terms) { t.Lease = 999 * time.Microsecond },
 		"wait":  func(_ *event.Claim, t *event.Terms) { t.TakeoverWait = -1 },
 		"keep":  func(_ *event.Claim, t *event.Terms) { t.Keep = 0 },
@@ -245,6 +248,9 @@ func incompleteIsRefused(t *testing.T, f fixture) {
 		"key":   func(d *event.Delivery) { d.Key = "" },
 		"token": func(d *event.Delivery) { d.Token = "" },
 		"keep":  func(d *event.Delivery) { d.Keep = 0 },
+
+		"token of two lines": func(d *event.Delivery) { d.Token = "a\nb" },
+		"topic of two lines": func(d *event.Delivery) { d.Topic = "a\n" },
 
 		"alias of another webhook": func(d *event.Delivery) { d.Alias = "other/type/1" },
 	} {

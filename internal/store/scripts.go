@@ -9,12 +9,10 @@ import "github.com/redis/go-redis/v9"
 // one. See redis_group.go.
 //
 // A claim is a string of lines: its state (c claimed, s spooled, d done); token; topic;
-// partition; from offset; offset; until when the lease lasts, or -LEFT where nobody has
-// touched the claim since it was made: the lease is over when the record has so much time
-// left; 1 where its owner inherited it; replica. Once delivered it has a place and an
-// offset alone. Times are in milliseconds. What is written nearly
-// always comes from the client as it will be kept: to work on texts is most of what a
-// script costs.
+// partition; from offset; offset; 1 where its owner inherited it; replica; until when the
+// lease lasts, in milliseconds. Once delivered it has a token, a place and an offset alone.
+// What is written nearly always comes from the client nearly as it is kept, for to work on
+// texts is most of what a script costs.
 const prelude = `
 local key, call = KEYS[1], redis.call
 

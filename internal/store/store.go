@@ -65,8 +65,8 @@ var (
 	// ErrURL means that a Redis URL cannot be used.
 	ErrURL = errors.New("bad Redis URL")
 	// ErrInvalid means that a claim or a delivery lacks its key, its token or
-	// one of its times, or that its alias is of another webhook. Stored, it would
-	// break a promise of this package.
+	// one of its times, that its token or its topic has a line break, or that its
+	// alias is of another webhook. Stored, it would break a promise of this package.
 	ErrInvalid = errors.New("incomplete claim")
 )
 
@@ -83,7 +83,7 @@ func withLease(terms event.Terms) event.Terms {
 }
 
 func checkClaim(c event.Claim, terms event.Terms) error {
-	if c.Key == "" || c.Token == "" || terms.Lease < tick || terms.TakeoverWait < 0 || terms.Keep < tick || !aliasFits(c.Alias, c.Key) {
+	if c.Key == "" || !isLine(c.Token) || strings.Contains(c.Topic, "\n") || terms.Lease < tick || terms.TakeoverWait < 0 || terms.Keep < tick || !aliasFits(c.Alias, c.Key) {
 		return ErrInvalid
 	}
 	return nil
@@ -91,12 +91,14 @@ func checkClaim(c event.Claim, terms event.Terms) error {
 
 func checkDeliveries(done []event.Delivery) error {
 	for _, d := range done {
-		if d.Key == "" || d.Token == "" || d.Keep < tick || !aliasFits(d.Alias, d.Key) {
+		if d.Key == "" || !isLine(d.Token) || strings.Contains(d.Topic, "\n") || d.Keep < tick || !aliasFits(d.Alias, d.Key) {
 			return ErrInvalid
 		}
 	}
 	return nil
 }
+
+func isLine(text string) bool { return text != "" && !strings.Contains(text, "\n") }
 
 // An alias is kept with the key of its owner, without the webhook in front: that
 // is the alias' own, and half of the key.
