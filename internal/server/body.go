@@ -48,9 +48,10 @@ const turn = 64 << 10
 const firstRead = 4 << 10
 
 // readBody reads a body of announced bytes, or of unknown length where that is
-// negative, up to the limit. The memory is new; it counts against the budget
-// until the caller gives back as many bytes as the slice has capacity.
-func readBody(r io.Reader, announced, limit int, b *budget) ([]byte, error) {
+// negative, up to the limit. It takes the memory that it is given where that is enough to
+// begin with, else new memory; either counts against the budget until the caller gives
+// back as many bytes as the slice has capacity.
+func readBody(r io.Reader, memory []byte, announced, limit int, b *budget) ([]byte, error) {
 	if announced > limit {
 		return nil, errTooLarge
 	}
@@ -59,7 +60,12 @@ func readBody(r io.Reader, announced, limit int, b *budget) ([]byte, error) {
 		most = announced
 	}
 	reserve := max(0, min(b.limit/2, b.limit-2*int64(limit))) // a body that grows is there twice
-	body, ok := b.grow(nil, min(firstRead, most), reserve)
+	body, ok := memory[:0], false
+	if first := min(firstRead, most); cap(memory) >= first && cap(memory) > 0 {
+		ok = b.take(int64(cap(memory)), 0) // it is small
+	} else {
+		body, ok = b.grow(nil, first, reserve)
+	}
 	if !ok {
 		return nil, errBudget
 	}

@@ -39,6 +39,34 @@ func TestReadBody(t *testing.T) {
 	}
 }
 
+// TestReadBodyInto reads where a refused body was, if there is room enough to begin.
+func TestReadBodyInto(t *testing.T) {
+	for name, tc := range map[string]struct {
+		had, size, announced int
+		reused               bool
+	}{
+		"as large":             {1000, 1000, 1000, true},
+		"smaller":              {1000, 10, 10, true},
+		"larger":               {1000, 1001, 1001, false},
+		"of unknown length":    {4096, 10, -1, true},
+		"unknown, too little":  {4095, 10, -1, false},
+		"it has to grow":       {4096, 9000, 9000, false},
+		"nothing into nothing": {0, 0, 0, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			memory, want := bytes.Repeat([]byte("f"), tc.had), bytes.Repeat([]byte("b"), tc.size)
+			body, taken, err := server.ReadBodyInto(memory[:0], bytes.NewReader(want), tc.announced, bodyLimit, 1<<20)
+			require.NoError(t, err)
+			require.Equal(t, string(want), string(body), "nothing of before")
+			require.EqualValues(t, cap(body), taken)
+			require.Equal(t, tc.reused, tc.size > 0 && &memory[:1][0] == &body[0])
+		})
+	}
+	_, taken, err := server.ReadBodyInto(make([]byte, 0, 1000), bytes.NewReader(nil), 1000, bodyLimit, 999)
+	require.Error(t, err)
+	require.Zero(t, taken, "there is no room")
+}
+
 // TestReadBodyLeavesTheNextRequestAlone: what follows an announced body stays
 // unread.
 func TestReadBodyLeavesTheNextRequestAlone(t *testing.T) {

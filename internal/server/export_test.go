@@ -26,8 +26,13 @@ func Client(trusted []netip.Prefix, peer netip.Addr, forwardedFor string) netip.
 
 // ReadBody reads with a budget of its own, and reports what is left taken.
 func ReadBody(r io.Reader, announced, limit int, budgetBytes int64) (body []byte, taken int64, err error) {
+	return ReadBodyInto(nil, r, announced, limit, budgetBytes)
+}
+
+// ReadBodyInto is ReadBody with memory that a refused body has had.
+func ReadBodyInto(memory []byte, r io.Reader, announced, limit int, budgetBytes int64) (body []byte, taken int64, err error) {
 	b := &budget{limit: budgetBytes}
-	body, err = readBody(r, announced, limit, b)
+	body, err = readBody(r, memory, announced, limit, b)
 	return body, b.used.Load(), err
 }
 

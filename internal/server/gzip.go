@@ -13,13 +13,20 @@ type payload struct {
 	body    []byte
 	content content
 	taken   int64
-	budget  *budget // nil: somebody else gives it back
+	budget  *budget    // nil: somebody else gives it back
+	spares  *sync.Pool // of payloads whose memory nobody reads any more
 }
 
-// close gives back what the body takes of the budget, unless it was handed over.
+// close gives back what the body takes of the budget, and its memory, unless it was
+// handed over. Nothing may have kept a part of a body that is refused.
 func (p *payload) close() {
-	if p.budget != nil {
-		p.budget.give(p.taken)
+	if p.budget == nil {
+		return
+	}
+	p.budget.give(p.taken)
+	if cap(p.body) <= firstRead {
+		*p = payload{body: p.body[:0], spares: p.spares}
+		p.spares.Put(p)
 	}
 }
 
@@ -55,7 +62,7 @@ func inflate(body []byte, limit int, b *budget) ([]byte, error) {
 	if r.Reset(bytes.NewReader(body)) != nil {
 		return nil, decrypt.ErrDecrypt
 	}
-	plain, err := readBody(r, unknown, limit, b)
+	plain, err := readBody(r, nil, unknown, limit, b)
 	if err == error(errCut) {
 		err = decrypt.ErrDecrypt
 	}

@@ -181,7 +181,7 @@ func (s *Server) countHeld() (n int) {
 // limitedSite is where the request comes from, the zero prefix where no limit per
 // address holds for that.
 func (s *Server) limitedSite(c *fiber.Ctx) netip.Prefix {
-	client := s.addresses.client(peerAddr(c.Context()), forwardedFor(c.Context()))
+	client := s.client(c.Context())
 	if !s.addresses.limitable(client) {
 		return netip.Prefix{}
 	}

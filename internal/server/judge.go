@@ -94,7 +94,7 @@ func (s *Server) judged(next fasthttp.RequestHandler) fasthttp.RequestHandler {
 
 // judgeSender is the refusal of a wrong address, or of one that asks too often.
 func (s *Server) judgeSender(ctx *fasthttp.RequestCtx) *problem {
-	client := s.addresses.client(peerAddr(ctx), forwardedFor(ctx))
+	client := s.client(ctx)
 	switch {
 	case !s.addresses.mayPost(client):
 		return errAddress
@@ -102,6 +102,16 @@ func (s *Server) judgeSender(ctx *fasthttp.RequestCtx) *problem {
 		return errRate
 	}
 	return nil
+}
+
+// client is who a request comes from. Of most peers the forwarding header does not count,
+// and is not looked at.
+func (s *Server) client(ctx *fasthttp.RequestCtx) netip.Addr {
+	peer := plain(peerAddr(ctx))
+	if !contains(s.addresses.trusted, peer) {
+		return peer
+	}
+	return s.addresses.client(peer, forwardedFor(ctx))
 }
 
 // forwardedFor joins all lines of the header: a proxy may add a line of its own

@@ -70,11 +70,12 @@ func (s *Server) body(c *fiber.Ctx) (*payload, error) {
 		stream = bytes.NewReader(c.Request().Body())
 	}
 	header := &c.Request().Header
-	body, err := readBody(stream, header.ContentLength(), s.opts.Limits.MaxBodyBytes, &s.bodies)
+	p := s.spares.Get().(*payload)
+	body, err := readBody(stream, p.body, header.ContentLength(), s.opts.Limits.MaxBodyBytes, &s.bodies)
 	if err != nil {
 		return nil, err
 	}
-	p := &payload{body: body, taken: int64(cap(body)), budget: &s.bodies}
+	*p = payload{body: body, taken: int64(cap(body)), budget: &s.bodies, spares: &s.spares}
 	if len(header.PeekTrailerKeys()) > 0 { // what judged the header has not seen them
 		p.close()
 		return nil, errTrailer

@@ -58,7 +58,7 @@ func (s *Server) turnAway(ctx *fasthttp.RequestCtx, p *problem) {
 		if h := s.hookAt(ctx.Request.Header.RequestURI()); h != nil {
 			webhook = h.ID
 		}
-		s.audit.write(p, webhook, s.addresses.client(peerAddr(ctx), forwardedFor(ctx)))
+		s.audit.write(p, webhook, s.client(ctx))
 	}
 	p.write(ctx)
 }

@@ -96,8 +96,9 @@ type Server struct {
 	addresses addresses
 	rates     *rates
 	bodies    budget
-	atWork    budget // requests
-	held      budget // those of them that wait for a new secret
+	spares    sync.Pool // of refused payloads, whose small bodies the next are read into
+	atWork    budget    // requests
+	held      budget    // those of them that wait for a new secret
 	metrics   *metrics
 	audit     *audit
 	large     chan struct{} // holds one for each body that is judged and takes more than a turn
@@ -127,6 +128,7 @@ func New(opts Options) (*Server, error) {
 		audit:     newAudit(opts.Audit, opts.Log),
 		addresses: addresses{allowed: l.AllowedCIDRs, trusted: l.TrustedProxies},
 		bodies:    budget{limit: l.BodyBudgetBytes},
+		spares:    sync.Pool{New: func() any { return new(payload) }},
 		atWork:    budget{limit: int64(l.MaxRequests)},
 		large:     make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2)),
 		held:      budget{limit: l.BodyBudgetBytes / heldShare},
